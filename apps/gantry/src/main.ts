@@ -1,0 +1,2 @@
+process.stderr.write('gantry: no command yet\n');
+process.exitCode = 1;

@@ -1,0 +1,2 @@
+export { grpcCodeOf, kindOfGrpcCode } from './grpc-code.ts';
+export { type ErrorKind, isKind, kindOf, messageOf, RuntimeError } from './runtime-error.ts';

@@ -1,0 +1,169 @@
+/*
+ * What sandbox-service needs of the world. Everything here is idempotent on the
+ * way down: to detach, kill or delete what is gone already is a success.
+ */
+
+/** One process, told apart from a later one with the same pid by its start time. */
+export interface ProcessId {
+  readonly pid: number;
+  /** Field 22 of /proc/<pid>/stat, in clock ticks since boot. */
+  readonly startTime: string;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface PortMapping {
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+  readonly containerPort: number;
+  readonly hostPort: number;
+  readonly hostIp: string;
+}
+
+/** What network plugins are told of a pod. */
+export interface PodNetwork {
+  readonly sandboxId: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly uid: string;
+  readonly netnsPath: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** Only those with a host port. */
+  readonly portMappings: readonly PortMapping[];
+  readonly cgroupParent: string;
+  readonly dns?: {
+    readonly servers: readonly string[];
+    readonly searches: readonly string[];
+    readonly options: readonly string[];
+  };
+}
+
+/** A pod that has been attached; stored as JSON, so that a later DEL sees what ADD saw. */
+export interface Attachment {
+  /** Without prefix length, the primary one first. */
+  readonly ips: readonly string[];
+  /** The result of the last plugin (CNI spec 1.0, section 5). */
+  readonly result: unknown;
+  /** The network configuration list that was used. */
+  readonly config: unknown;
+}
+
+export interface NetworkStatus {
+  readonly ready: boolean;
+  /** Empty when ready; else a CamelCase reason as the CRI wants it. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Pod networking (CNI spec 1.0). */
+export interface Network {
+  /**
+   * The configuration that `attach` would use now, to be recorded before the
+   * first host change. Throws `failed-precondition` when there is none.
+   */
+  plan(): Promise<unknown>;
+  /** Runs ADD through the chain. On failure or abort it has run DEL, and throws with the plugin's name and words. */
+  attach(pod: PodNetwork, config: unknown, options?: CallOptions): Promise<Attachment>;
+  /** Runs DEL through the chain in reverse; works without a netns and after a half-done ADD. */
+  detach(
+    pod: PodNetwork,
+    used: { config: unknown; result?: unknown },
+    options?: CallOptions,
+  ): Promise<void>;
+  /** Cheap: read at every Status call. */
+  status(): NetworkStatus;
+}
+
+/** A runtime handler as probed at start. */
+export interface RuntimeHandler {
+  readonly name: string;
+  /** Absolute path of the OCI runtime binary. */
+  readonly path: string;
+  readonly systemdCgroup: boolean;
+  readonly privilegedWithoutHostDevices: boolean;
+  /** The output of `<runtime> features`, where it has that. */
+  readonly features?: unknown;
+  /** Why it can't run containers on this host; absent when it can. */
+  readonly unusable?: string;
+}
+
+/** What conmon is told of a container. */
+export interface ContainerLaunch {
+  readonly id: string;
+  readonly name: string;
+  readonly handler: RuntimeHandler;
+  /** Holds config.json, and what conmon keeps: pid files, attach socket, ctl. */
+  readonly bundleDir: string;
+  /** Where CRI log lines go; absent discards them. */
+  readonly logPath?: string;
+  readonly stdin: boolean;
+  readonly stdinOnce: boolean;
+  readonly tty: boolean;
+}
+
+export interface ContainerExit {
+  readonly exitCode: number;
+  readonly finishedAtNanos: bigint;
+  readonly oomKilled: boolean;
+}
+
+/** Containers of an OCI runtime, each held by a conmon that outlives this service. */
+export interface Runtime {
+  /**
+   * Starts conmon and has it create the container (OCI runtime spec, lifecycle
+   * step 2 to 5). Throws with the runtime's own words; nothing is left then.
+   */
+  create(
+    launch: ContainerLaunch,
+    options?: CallOptions,
+  ): Promise<{ init: ProcessId; monitor: ProcessId }>;
+  /** Runs the user's program in a created container. */
+  start(handler: RuntimeHandler, id: string, options?: CallOptions): Promise<void>;
+  /** Sends a signal to the container's first process; false when it is gone. */
+  signal(init: ProcessId, signal: number): Promise<boolean>;
+  /** Kills every process of a container, also where there is no record of its pid, and waits for its conmon. */
+  killAll(
+    handler: RuntimeHandler,
+    id: string,
+    init?: ProcessId,
+    monitor?: ProcessId,
+  ): Promise<void>;
+  /** Removes what the runtime keeps of a stopped container, and its exit record. */
+  delete(handler: RuntimeHandler, id: string): Promise<void>;
+  /** Opens the log file anew after a rotation; resolves when the new file is there. */
+  reopenLog(bundleDir: string, logPath: string): Promise<void>;
+  /** How a container ended, as conmon wrote it down; undefined while it runs or when nothing is known. */
+  exitOf(id: string, bundleDir: string): Promise<ContainerExit | undefined>;
+  /** Every container id that this handler knows of: for reconciliation. */
+  list(handler: RuntimeHandler): Promise<readonly string[]>;
+  /** Calls back with the id of each container whose exit record appears, those already there included. */
+  watchExits(onExit: (id: string) => void): Promise<AsyncDisposable>;
+}
+
+/** An image and the directories of one root file system, as image-service hands them out. */
+export interface PreparedRoot {
+  readonly image: {
+    readonly id: string;
+    readonly repoTags: readonly string[];
+    readonly repoDigests: readonly string[];
+    readonly configJson: Uint8Array;
+  };
+  readonly lowerDirs: readonly string[];
+  readonly upperDir: string;
+  readonly workDir: string;
+}
+
+/** Root file systems, owned by image-service. */
+export interface RootFilesystems {
+  prepare(
+    ownerId: string,
+    image: string,
+    options?: CallOptions & { readonly pullIfMissing?: boolean },
+  ): Promise<PreparedRoot>;
+  release(ownerId: string, options?: CallOptions): Promise<void>;
+  list(options?: CallOptions): Promise<readonly string[]>;
+}
+
+/** The wall clock, in nanoseconds since the epoch. */
+export type Clock = () => bigint;

@@ -1,0 +1,18 @@
+export { type DirectoryUsage, directoryUsage } from './directory-usage.ts';
+export { faultPoint } from './fault-point.ts';
+export {
+  type FilesystemUsage,
+  statFilesystem,
+  syncDirectory,
+  type WriteOptions,
+  writeFileAtomic,
+} from './files.ts';
+export { findTool, missingTool, toolPackage } from './find-tool.ts';
+export { type LockOptions, lockFile, tryLockFile } from './lock-file.ts';
+export { bindMount, mountTmpfs } from './mount.ts';
+export { type MountInfo, mountInfo } from './mount-info.ts';
+export { mountOverlay, type OverlayMount } from './mount-overlay.ts';
+export { resolveInRoot } from './resolve-in-root.ts';
+export { type RunOptions, type RunResult, run } from './run.ts';
+export { hasCode, SystemError } from './system-error.ts';
+export { unmount } from './unmount.ts';

@@ -1,0 +1,136 @@
+import { existsSync } from 'node:fs';
+import { RuntimeError } from '@gantry/errors';
+import {
+  attachMount,
+  createDetached,
+  Descriptors,
+  mountClassic,
+  openFilesystem,
+  setFlag,
+  setOption,
+  trySetOption,
+} from './mount-syscalls.ts';
+import { hasCode, requireCleanPath, systemError } from './system-error.ts';
+
+export interface OverlayMount {
+  /** At least one, the topmost first. */
+  readonly lowerDirs: readonly string[];
+  readonly upperDir: string;
+  readonly workDir: string;
+  /** An existing directory. */
+  readonly target: string;
+  /**
+   * Never syncs the upper directory, not even at unmount (Linux 5.10). After a
+   * crash the upper directory can't be mounted again.
+   */
+  readonly volatile?: boolean;
+  /** How to talk to the kernel; found out when absent. `mount` is for kernels before 6.8. */
+  readonly method?: 'fsconfig' | 'mount';
+}
+
+const longestString = 255; // of fsconfig(2)
+const dataPage = 4095; // of mount(2)
+const invalid = 22; // EINVAL
+
+/**
+ * Mounts an overlay of any number of lower directories (up to the kernel's 500;
+ * about 230 before Linux 6.8), whatever characters their paths have. Throws a
+ * system error that names the target and what the kernel complained of; nothing
+ * is mounted or open then.
+ */
+export function mountOverlay(o: OverlayMount): Promise<void> {
+  // Promise.try: the calls take microseconds and are made here, but throw as a rejection.
+  return Promise.try(() => {
+    const doing = `mount overlay on ${o.target}`;
+    for (const path of [...o.lowerDirs, o.upperDir, o.workDir, o.target]) {
+      requireCleanPath(path, doing);
+    }
+    if (o.lowerDirs.length === 0) {
+      throw new RuntimeError('invalid-argument', `${doing}: no lower directory`);
+    }
+    if (o.method === 'mount' || !mountByFsconfig(o, doing)) {
+      mountByDataPage(o, doing);
+    }
+  });
+}
+
+/** Returns false, with nothing done, where the kernel can't take lower directories one by one. */
+function mountByFsconfig(o: OverlayMount, doing: string): boolean {
+  using held = new Descriptors();
+  const fs = openOverlay(held, doing);
+  if (fs === undefined) {
+    return false;
+  }
+  for (const [index, path] of o.lowerDirs.entries()) {
+    const errno = trySetOption(fs, 'lowerdir+', plain(path, held));
+    // The key is unknown before Linux 6.8 (Documentation/filesystems/overlayfs.rst).
+    if (errno === invalid && index === 0 && o.method === undefined) {
+      return false;
+    }
+    if (errno !== 0) {
+      throw systemError(errno, `${doing}: lower directory ${path}`);
+    }
+  }
+  setOption(fs, 'source', 'overlay', doing);
+  setOption(fs, 'upperdir', plain(o.upperDir, held), `${doing}: upper directory ${o.upperDir}`);
+  setOption(fs, 'workdir', plain(o.workDir, held), `${doing}: work directory ${o.workDir}`);
+  for (const [key, value] of fixedOptions(o)) {
+    if (value === undefined) {
+      setFlag(fs, key, doing);
+    } else {
+      setOption(fs, key, value, doing);
+    }
+  }
+  attachMount(held.add(createDetached(fs, doing)), o.target, doing);
+  return true;
+}
+
+function openOverlay(held: Descriptors, doing: string): number | undefined {
+  try {
+    return held.add(openFilesystem('overlay', doing));
+  } catch (error) {
+    if (hasCode(error, 'ENOSYS')) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+/** Every path by a descriptor: the page of options is small, and `:`, `,` and `\` mean something in it. */
+function mountByDataPage(o: OverlayMount, doing: string): void {
+  using held = new Descriptors();
+  const alias = (path: string): string => {
+    try {
+      return held.alias(path);
+    } catch (error) {
+      throw new RuntimeError('internal', doing, { cause: error });
+    }
+  };
+  const data = [
+    `lowerdir=${o.lowerDirs.map(alias).join(':')}`,
+    `upperdir=${alias(o.upperDir)}`,
+    `workdir=${alias(o.workDir)}`,
+    ...fixedOptions(o).map(([key, value]) => (value === undefined ? key : `${key}=${value}`)),
+  ].join(',');
+  if (data.length > dataPage) {
+    const message = `${doing}: ${String(o.lowerDirs.length)} layers are more than this kernel takes`;
+    throw new RuntimeError('failed-precondition', message);
+  }
+  mountClassic({ source: 'overlay', target: o.target, type: 'overlay', flags: 0, data }, doing);
+}
+
+function fixedOptions(o: OverlayMount): (readonly [string, string | undefined])[] {
+  const options: (readonly [string, string | undefined])[] = [];
+  // An index would bind the upper directory to the lower ones by file handles, which some of them lack.
+  if (existsSync('/sys/module/overlay/parameters/index')) {
+    options.push(['index', 'off']);
+  }
+  if (o.volatile === true) {
+    options.push(['volatile', undefined]);
+  }
+  return options;
+}
+
+function plain(path: string, held: Descriptors): string {
+  return Buffer.byteLength(path) > longestString || /[\\:,]/.test(path) ? held.alias(path) : path;
+}

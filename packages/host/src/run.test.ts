@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { isKind, messageOf } from '@gantry/errors';
+import { findTool, run, toolPackage } from './index.ts';
+
+function tempDir(t: TestContext): string {
+  const dir = mkdtempSync(join(tmpdir(), 'gantry-host-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+function isGone(pid: number): boolean {
+  try {
+    return /^State:\s+Z/m.test(readFileSync(`/proc/${String(pid)}/status`, 'utf8'));
+  } catch {
+    return true;
+  }
+}
+
+async function eventually(check: () => boolean, what: string): Promise<void> {
+  for (const end = Date.now() + 5000; !check(); ) {
+    assert.ok(Date.now() < end, what);
+    await new Promise((go) => setTimeout(go, 5));
+  }
+}
+
+test('both outputs, the exit code and stdin pass', async () => {
+  const result = await run('sh', ['-c', 'cat; echo err >&2; exit 3'], { stdin: 'in' });
+  assert.equal(result.exitCode, 3);
+  assert.equal(result.signal, null);
+  assert.equal(result.stdout.toString(), 'in');
+  assert.equal(result.stderr.toString(), 'err\n');
+  assert.equal(result.truncated, false);
+});
+
+test('a command that a signal ended tells which', async () => {
+  const result = await run('sh', ['-c', 'kill -TERM $$']);
+  assert.deepEqual([result.exitCode, result.signal], [null, 'SIGTERM']);
+});
+
+test('output above the cap is dropped and the command still ends', async () => {
+  const result = await run('sh', ['-c', 'head -c 3000000 /dev/zero'], { maxOutputBytes: 1000 });
+  assert.equal(result.exitCode, 0);
+  assert.equal(result.stdout.length, 1000);
+  assert.equal(result.truncated, true);
+});
+
+test('a command that does not read its stdin is no error', async () => {
+  const result = await run('true', [], { stdin: Buffer.alloc(4_000_000) });
+  assert.equal(result.exitCode, 0);
+});
+
+test('a missing tool is told with its Debian package', async (t) => {
+  const path = process.env['PATH'];
+  t.after(() => {
+    process.env['PATH'] = path;
+  });
+  await assert.rejects(
+    run('/nowhere/runc', []),
+    (e) =>
+      isKind(e, 'failed-precondition') &&
+      messageOf(e).startsWith('/nowhere/runc is missing: install Debian package runc'),
+  );
+  await assert.rejects(run('no-such-tool-at-all', []), /no-such-tool-at-all is missing/);
+});
+
+test('a missing working directory is not taken for a missing tool', async () => {
+  await assert.rejects(run('true', [], { cwd: '/nowhere' }), /run true in \/nowhere/);
+});
+
+test('an abort kills the command and rejects with its reason', async () => {
+  const controller = new AbortController();
+  const reason = new Error('enough');
+  const running = run('sleep', ['60'], { signal: controller.signal });
+  controller.abort(reason);
+  await assert.rejects(running, (e) => e === reason);
+  await assert.rejects(run('true', [], { signal: controller.signal }), (e) => e === reason);
+});
+
+test('a timeout is deadline-exceeded and leaves no process', async (t) => {
+  const pidFile = join(tempDir(t), 'pid');
+  await assert.rejects(
+    run('sh', ['-c', `echo $$ > ${pidFile}; exec sleep 60`], { timeoutMs: 300 }),
+    (e) => isKind(e, 'deadline-exceeded'),
+  );
+  assert.equal(isGone(Number(readFileSync(pidFile, 'utf8'))), true);
+});
+
+test('killGroup takes the children along', async (t) => {
+  const pidFile = join(tempDir(t), 'pid');
+  const script = `sleep 60 & echo $! > ${pidFile}; wait`;
+  await assert.rejects(run('sh', ['-c', script], { timeoutMs: 300, killGroup: true }));
+  const pid = Number(readFileSync(pidFile, 'utf8'));
+  await eventually(() => isGone(pid), 'the child is still there');
+});
+
+test('a background child that keeps the outputs open does not hold the result back', async (t) => {
+  const pidFile = join(tempDir(t), 'pid');
+  const result = await run('sh', ['-c', `sleep 60 & echo $! > ${pidFile}; echo done`]);
+  process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGKILL');
+  assert.equal(result.stdout.toString(), 'done\n');
+});
+
+test('tools are found without the sbin directories in PATH', (t) => {
+  const path = process.env['PATH'];
+  t.after(() => {
+    process.env['PATH'] = path;
+  });
+  process.env['PATH'] = '';
+  assert.equal(findTool('sh'), '/usr/bin/sh');
+  assert.equal(findTool('no-such-tool-at-all'), undefined);
+  assert.equal(toolPackage('/usr/sbin/ip'), 'iproute2');
+  assert.equal(toolPackage('no-such-tool-at-all'), undefined);
+});

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { hostOf, leaks } from './harness/host.ts';
+import { pidsOf } from './harness/services.ts';
+import { busyboxImage, type Stack, startStack } from './harness/stack.ts';
+import { until } from './harness/until.ts';
+
+let stack: Stack;
+before(async () => {
+  stack = await startStack();
+});
+after(async () => {
+  await stack[Symbol.asyncDispose]();
+});
+
+test("a person without crictl runs a pod with gantry's own commands", async () => {
+  const clean = await hostOf(stack);
+  const podFile = join(stack.dir, 'pod.json');
+  const containerFile = join(stack.dir, 'container.yaml');
+  await writeFile(
+    podFile,
+    JSON.stringify({
+      metadata: { name: 'hand', namespace: 'default', uid: 'u1', attempt: 1 },
+      log_directory: join(stack.dir, 'hand-logs'),
+      linux: {},
+    }),
+  );
+  await writeFile(
+    containerFile,
+    `metadata:
+  name: box
+image:
+  image: ${busyboxImage}
+command: [sh, -c, "echo hello; exec sleep 1000"]
+log_path: box.log
+linux: {}
+`,
+  );
+  const pod = (await stack.gantryOk('runp', podFile)).trim();
+  const container = (await stack.gantryOk('create', pod, containerFile, podFile)).trim();
+  await stack.gantryOk('start', container);
+  assert.match(await stack.gantryOk('pods'), /hand/);
+  assert.match(await stack.gantryOk('ps'), /box/);
+  assert.match(await stack.gantryOk('images'), /e2e\/busybox/);
+  await until(
+    'log',
+    () => stack.gantryOk('logs', container),
+    (text) => text === 'hello\n',
+  );
+  assert.equal(await stack.gantryOk('exec', container, 'echo', 'hi'), 'hi\n');
+  const failed = await stack.gantry('exec', container, 'sh', '-c', 'echo no >&2; exit 9');
+  assert.deepEqual([failed.exitCode, failed.stderr], [9, 'no\n']);
+  const inspected = JSON.parse(await stack.gantryOk('inspect', container)) as {
+    status: { id: string };
+  };
+  assert.equal(inspected.status.id, container);
+  await stack.gantryOk('stop', container);
+  await stack.gantryOk('rm', container);
+  await stack.gantryOk('stopp', pod);
+  await stack.gantryOk('rmp', pod);
+  assert.deepEqual(leaks(clean, await hostOf(stack)), []);
+});
+
+test('a wrong id is one clear line and a failing exit code', async () => {
+  const { exitCode, stderr } = await stack.gantry('inspect', 'f'.repeat(64));
+  assert.equal(exitCode, 1);
+  assert.match(stderr, /^gantry: .*f{64}.*not found/);
+  assert.equal(stderr.trim().split('\n').length, 1);
+});
+
+test('two stacks live side by side on one host', async () => {
+  const other = await startStack();
+  try {
+    assert.match(await other.gantryOk('version'), /gantry/);
+    assert.match(await stack.gantryOk('version'), /gantry/);
+  } finally {
+    await other[Symbol.asyncDispose]();
+  }
+  assert.deepEqual(pidsOf(other, 'sandbox-service'), []);
+  assert.ok(pidsOf(stack, 'sandbox-service').length > 0);
+  assert.match(await stack.gantryOk('version'), /gantry/);
+});
+
+test('a second `up` of the same stack says that it is up, and changes nothing', async () => {
+  const pids = pidsOf(stack, 'sandbox-service');
+  const { stdout, stderr, exitCode } = await stack.gantry('up');
+  assert.equal(exitCode, 0);
+  assert.match(stdout + stderr, /already|is up/);
+  assert.deepEqual(pidsOf(stack, 'sandbox-service'), pids);
+});
+
+test('pods keep running over `down` and `up`', async () => {
+  const podFile = join(stack.dir, 'keep.json');
+  await writeFile(
+    podFile,
+    JSON.stringify({ metadata: { name: 'keep', namespace: 'default', uid: 'k', attempt: 0 } }),
+  );
+  const pod = (await stack.gantryOk('runp', podFile)).trim();
+  await stack.gantryOk('down');
+  assert.deepEqual(pidsOf(stack, 'sandbox-service'), []);
+  assert.deepEqual(pidsOf(stack, 'nats-server'), []);
+  await stack.gantryOk('up');
+  const pods = JSON.parse(await stack.gantryOk('pods', '-o', 'json')) as {
+    items: { id: string; state: string }[];
+  };
+  assert.deepEqual(
+    pods.items.map((item) => [item.id, item.state]),
+    [[pod, 'SANDBOX_READY']],
+  );
+  await stack.gantryOk('stopp', pod);
+  await stack.gantryOk('rmp', pod);
+});
+
+test('the whole stack runs in one process when it is told to', async () => {
+  const compact = await startStack({ config: '[services]\ncompact = true' });
+  try {
+    const { status } = await compact.runtime.status({});
+    assert.ok(status?.conditions.every((c) => c.status));
+  } finally {
+    await compact[Symbol.asyncDispose]();
+  }
+});
+
+test('doctor checks this host and names what it found', async () => {
+  const { stdout } = await stack.gantry('doctor');
+  for (const word of [/runc/, /conmon/, /nats-server/, /overlay/, /cgroup/, /CNI|cni/]) {
+    assert.match(stdout, word);
+  }
+});
+
+test('a faulty config file is refused with every fault, its path and the file', async () => {
+  const file = join(stack.dir, 'faulty.toml');
+  await writeFile(file, 'root_dir = "relative"\n[grpc]\nsokcet = "/x"\n');
+  const { run } = await import('@gantry/host');
+  const command = join(import.meta.dirname, '..', 'gantry');
+  const { exitCode, stderr } = await run(command, ['up', '--config', file]);
+  assert.equal(exitCode, 1);
+  assert.match(stderr.toString(), /root_dir: .*absolute/);
+  assert.match(stderr.toString(), /grpc\.sokcet/);
+});

@@ -1,0 +1,17 @@
+import { diffHosts, type HostSnapshot, snapshotHost } from '@gantry/host/testing';
+import type { Stack } from './stack.ts';
+
+/** What this stack holds on the host now: mounts, namespaces, cgroups, processes, addresses. */
+export function hostOf(stack: Stack): Promise<HostSnapshot> {
+  return snapshotHost({
+    stateDir: stack.stateDir,
+    rootDir: stack.rootDir,
+    cgroupPrefix: stack.cgroupParent,
+    ipamDir: stack.ipamDir,
+  });
+}
+
+/** What is there after that was not there before, one line each. */
+export function leaks(before: HostSnapshot, after: HostSnapshot): readonly string[] {
+  return diffHosts(before, after);
+}

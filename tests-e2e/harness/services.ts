@@ -1,0 +1,39 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import type { Stack } from './stack.ts';
+
+export type ServiceProgram = 'cri-gateway' | 'image-service' | 'sandbox-service' | 'stream-server';
+
+/** The pids of the instances of one service of this stack, told by their command lines. */
+export function pidsOf(stack: Stack, program: ServiceProgram | 'nats-server'): readonly number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      const words = commandLine(pid);
+      const mine = words.some((word) => word.includes(stack.dir));
+      return (
+        mine &&
+        words.some((word) => word.includes(program === 'nats-server' ? program : `/${program}/`))
+      );
+    })
+    .map(Number);
+}
+
+/** Kills every instance of the programs with SIGKILL, all at one moment. */
+export function killServices(
+  stack: Stack,
+  ...programs: readonly (ServiceProgram | 'nats-server')[]
+): readonly number[] {
+  const pids = programs.flatMap((program) => pidsOf(stack, program));
+  for (const pid of pids) {
+    process.kill(pid, 'SIGKILL');
+  }
+  return pids;
+}
+
+function commandLine(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    return [];
+  }
+}

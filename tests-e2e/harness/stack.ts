@@ -1,0 +1,181 @@
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { mountTmpfs, run, unmount } from '@gantry/host';
+import { ImageService, RuntimeService } from '@gantry/proto';
+import { dial, type RpcClient, type RpcConnection } from '@gantry/rpc';
+import { cgroupOfRun } from '../setup/cgroups.ts';
+import { freePort } from './registry.ts';
+import { imageLayout, runDir } from './run-dir.ts';
+
+const gantryCommand = join(dirname(dirname(import.meta.dirname)), 'gantry');
+
+export interface CommandResult {
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A whole Gantry on directories, ports and a bridge of its own. */
+export interface Stack extends AsyncDisposable {
+  readonly dir: string;
+  readonly configFile: string;
+  readonly rootDir: string;
+  readonly stateDir: string;
+  readonly socket: string;
+  readonly adminUrl: string;
+  readonly cniConfDir: string;
+  readonly ipamDir: string;
+  readonly cgroupParent: string;
+  readonly connection: RpcConnection;
+  readonly runtime: RpcClient<typeof RuntimeService>;
+  readonly images: RpcClient<typeof ImageService>;
+  /** Runs ./gantry with --config of this stack. */
+  gantry(...args: string[]): Promise<CommandResult>;
+  /** As `gantry`, and throws when it fails. */
+  gantryOk(...args: string[]): Promise<string>;
+}
+
+export interface StackOptions {
+  /** More lines of config.toml, put at its end. */
+  readonly config?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Import localhost/e2e/busybox:1; true unless said otherwise. */
+  readonly busybox?: boolean;
+  readonly defaultRuntime?: string;
+  /** Put root_dir on a tmpfs of this size, for tests of a full disk. */
+  readonly rootDirTmpfsBytes?: number;
+}
+
+let stacks = 0;
+
+/** Starts NATS and every service by `gantry up`, and imports the images that pods need. */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const dir = await mkdtemp(join(runDir(), 's-'));
+  const index = ++stacks;
+  const [natsPort, adminPort] = [await freePort(), await freePort()];
+  const paths = {
+    dir,
+    configFile: join(dir, 'config.toml'),
+    rootDir: join(dir, 'root'),
+    stateDir: join(dir, 'run'),
+    socket: join(dir, 'run', 'gantry.sock'),
+    adminUrl: `http://127.0.0.1:${adminPort}`,
+    cniConfDir: join(dir, 'cni'),
+    ipamDir: join(dir, 'ipam'),
+    cgroupParent: `${cgroupOfRun(runDir())}/${basename(dir)}`,
+  };
+  await mkdir(paths.cniConfDir);
+  await writeFile(join(paths.cniConfDir, '10-test.conflist'), bridgeConfig(index, paths.ipamDir));
+  await writeFile(
+    paths.configFile,
+    `root_dir = "${paths.rootDir}"
+state_dir = "${paths.stateDir}"
+default_runtime = "${options.defaultRuntime ?? 'runc'}"
+[grpc]
+socket = "${paths.socket}"
+[admin]
+port = ${adminPort}
+[nats]
+port = ${natsPort}
+[cni]
+conf_dir = "${paths.cniConfDir}"
+bin_dirs = ["${join(dir, 'plugins')}", "/usr/lib/cni", "/opt/cni/bin"]
+[pods]
+cgroup_parent = "${paths.cgroupParent}"
+[images]
+registry_config_path = "${join(dir, 'certs.d')}"
+${options.config ?? ''}
+`,
+  );
+
+  const gantry = async (...args: string[]): Promise<CommandResult> => {
+    const [verb = '', ...rest] = args;
+    const result = await run(gantryCommand, [verb, '--config', paths.configFile, ...rest], {
+      env: { ...process.env, ...options.environment },
+      timeoutMs: 120_000,
+    });
+    return {
+      exitCode: result.exitCode,
+      stdout: result.stdout.toString(),
+      stderr: result.stderr.toString(),
+    };
+  };
+  const gantryOk = async (...args: string[]): Promise<string> => {
+    const { exitCode, stdout, stderr } = await gantry(...args);
+    if (exitCode !== 0) {
+      throw new Error(`gantry ${args.join(' ')}: exit ${exitCode}\n${stdout}${stderr}`);
+    }
+    return stdout;
+  };
+
+  const down = async (): Promise<void> => {
+    await gantry('down', '--pods');
+    if (options.rootDirTmpfsBytes !== undefined) {
+      await unmount(paths.rootDir, { detach: true });
+    }
+  };
+  try {
+    if (options.rootDirTmpfsBytes !== undefined) {
+      await mkdir(paths.rootDir);
+      await mountTmpfs({
+        target: paths.rootDir,
+        sizeBytes: options.rootDirTmpfsBytes,
+        mode: 0o700,
+      });
+    }
+    await gantryOk('up');
+    if (options.busybox !== false) {
+      await gantryOk('image', 'import', imageLayout('busybox'), '--name', busyboxImage);
+    }
+  } catch (error) {
+    await logsOf(paths.stateDir);
+    await down();
+    throw error;
+  }
+  const connection = dial(paths.socket);
+  return {
+    ...paths,
+    connection,
+    runtime: connection.client(RuntimeService),
+    images: connection.client(ImageService),
+    gantry,
+    gantryOk,
+    [Symbol.asyncDispose]: async () => {
+      connection.close();
+      await down();
+    },
+  };
+}
+
+/** The name under which every stack has the busybox image. */
+export const busyboxImage = 'localhost/e2e/busybox:1';
+
+function bridgeConfig(index: number, ipamDir: string): string {
+  return JSON.stringify({
+    cniVersion: '1.0.0',
+    name: `e2e${index}`,
+    plugins: [
+      {
+        type: 'bridge',
+        bridge: `ge${process.pid % 10_000}n${index}`,
+        isGateway: true,
+        ipMasq: true,
+        ipam: {
+          type: 'host-local',
+          dataDir: ipamDir,
+          ranges: [[{ subnet: `10.88.${index}.0/24` }]],
+          routes: [{ dst: '0.0.0.0/0' }],
+        },
+      },
+      { type: 'portmap', capabilities: { portMappings: true } },
+    ],
+  });
+}
+
+/** Copies the logs of the services to stderr, for a failure that shows only there. */
+async function logsOf(stateDir: string): Promise<void> {
+  for (const name of ['supervisor', 'cri-gateway', 'image-service', 'sandbox-service']) {
+    const text = await readFile(join(stateDir, 'log', `${name}.log`), 'utf8').catch(() => '');
+    process.stderr.write(text.split('\n').slice(-20).join('\n'));
+  }
+}

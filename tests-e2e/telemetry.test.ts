@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
+import { type Registry, startRegistry } from './harness/registry.ts';
+import { imageLayout } from './harness/run-dir.ts';
+import { type Stack, startStack } from './harness/stack.ts';
+import { until } from './harness/until.ts';
+
+let stack: Stack;
+let registry: Registry;
+before(async () => {
+  registry = await startRegistry();
+  await registry.push(imageLayout('busybox'), 'traced/busybox:1');
+  stack = await startStack({ config: '[services]\nreplicas = { "sandbox-service" = 2 }' });
+});
+after(async () => {
+  await stack[Symbol.asyncDispose]();
+  await registry[Symbol.asyncDispose]();
+});
+
+const traceOf = (what: string, words: readonly RegExp[]) =>
+  until(
+    `trace of ${what}`,
+    () => stack.gantry('trace', what).then((r) => r.stdout),
+    (text) => words.every((word) => word.test(text)),
+  );
+
+test('a request is one trace, from the gateway down to each runc, conmon and CNI call', async () => {
+  const pod = await runPod(stack, podConfig(stack, 'traced'));
+  const text = await traceOf(pod.podSandboxId, [
+    /RunPodSandbox/,
+    /cri-gateway|gateway/,
+    /sandbox/,
+    /cni ADD bridge|ADD bridge/i,
+    /conmon|runc create/,
+    /runc start/,
+    /PrepareRoot/,
+  ]);
+  assert.match(text, /ms/);
+  const containerId = await startContainer(stack, pod, shellContainer('c', 'exec sleep 1000'));
+  await traceOf(containerId, [/StartContainer/]);
+  await removePod(stack, pod.podSandboxId);
+});
+
+test("a caller's traceparent is the root of the trace", async () => {
+  const traceId = 'abcdef0123456789abcdef0123456789';
+  await stack.runtime.version(
+    {},
+    { metadata: { traceparent: `00-${traceId}-00f067aa0ba902b7-01` } },
+  );
+  await traceOf(traceId, [/Version/]);
+});
+
+test('a pull shows its registry requests and layers', async () => {
+  const image = `${registry.host}/traced/busybox:1`;
+  await stack.images.pullImage({ image: { image } });
+  await traceOf('PullImage', [/PullImage/, /resolve|manifest/i, /layer/i]);
+});
+
+test('one scrape has every instance, under the names that users know', async () => {
+  const pod = await runPod(stack, podConfig(stack, 'scraped'));
+  await startContainer(stack, pod, shellContainer('c', 'exec sleep 1000'));
+  const text = await (await fetch(`${stack.adminUrl}/metrics`)).text();
+  for (const name of [
+    'container_runtime_cri_operations_total',
+    'container_runtime_cri_operations_errors_total',
+    'container_runtime_cri_operations_latency_seconds',
+    'containerd_task_count',
+    'containerd_container_count',
+    'containerd_image_pull_duration_seconds',
+  ]) {
+    assert.match(text, new RegExp(`^# TYPE ${name} `, 'm'), name);
+    assert.equal(text.match(new RegExp(`^# TYPE ${name} `, 'gm'))?.length, 1, name);
+  }
+  for (const service of ['gateway', 'image', 'sandbox', 'stream']) {
+    assert.match(text, new RegExp(`service="${service}"`), service);
+  }
+  const instances = new Set(
+    [
+      ...text.matchAll(
+        /service="sandbox"[^}\n]*instance="([^"]+)"|instance="([^"]+)"[^}\n]*service="sandbox"/g,
+      ),
+    ].map((m) => m[1] ?? m[2]),
+  );
+  assert.equal(instances.size, 2);
+  assert.match(text, /^containerd_task_count\{[^}]*service="sandbox"[^}]*\} 1$/m);
+  await removePod(stack, pod.podSandboxId);
+});
+
+test('health and readiness are told over HTTP', async () => {
+  assert.equal((await fetch(`${stack.adminUrl}/healthz`)).status, 200);
+  assert.equal((await fetch(`${stack.adminUrl}/readyz`)).status, 200);
+});

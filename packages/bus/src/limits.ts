@@ -1,0 +1,29 @@
+/** How often a bus looks at its calls for beats to send and silence to notice. */
+export const tickMs = 500;
+
+/** A begun call sends a beat when it has sent nothing for this long. */
+export const beatMs = 900;
+
+/** A caller that has heard nothing for this long takes the service for dead. */
+export const serviceSilenceMs = 3500;
+
+/** A handler whose caller has not answered its beats for this long is aborted. */
+export const callerSilenceMs = 4500;
+
+/** What one side may send of a call beyond what the other side has taken. */
+export const windowBytes = 2 << 20;
+
+/** The largest body that one message carries, where the server allows it. */
+export const maxPartBytes = (1 << 20) - (16 << 10);
+
+/** What a frame counts in the window beside its body: many empty items are bounded too. */
+export const frameOverheadBytes = 256;
+
+/** The largest body that is put together from parts, unless the bus is told otherwise. */
+export const defaultMaxBodyBytes = 128 << 20;
+
+/** The part size for a server that takes messages of `maxPayload` bytes, headers included. */
+export function partBytesFor(maxPayload: number): number {
+  const room = maxPayload >= 64 << 10 ? maxPayload - (16 << 10) : maxPayload >> 1;
+  return Math.max(1, Math.min(maxPartBytes, room));
+}

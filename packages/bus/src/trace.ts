@@ -1,0 +1,76 @@
+import { kindOf, messageOf } from '@gantry/errors';
+import {
+  type Context,
+  context,
+  propagation,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api';
+
+const tracer = trace.getTracer('@gantry/bus');
+
+/** A span around one call, and the context that it is active in. */
+export interface CallSpan {
+  readonly context: Context;
+  end(error?: unknown): void;
+}
+
+/**
+ * Opens the caller's span and writes its trace context into `carrier`. Where no
+ * span is active, a trace context that already is in the carrier is the parent.
+ */
+export function startClientSpan(
+  service: string,
+  method: string,
+  carrier: Record<string, string>,
+): CallSpan {
+  let parent = context.active();
+  if (trace.getSpan(parent) === undefined) {
+    parent = propagation.extract(parent, carrier);
+  }
+  const span = start(SpanKind.CLIENT, service, method, parent);
+  propagation.inject(span.context, carrier);
+  return span;
+}
+
+/** Opens the handler's span as a child of the caller's. */
+export function startServerSpan(
+  service: string,
+  method: string,
+  carrier: Record<string, string>,
+): CallSpan {
+  return start(SpanKind.SERVER, service, method, propagation.extract(context.active(), carrier));
+}
+
+function start(kind: SpanKind, service: string, method: string, parent: Context): CallSpan {
+  const slash = method.indexOf('/');
+  const span = tracer.startSpan(
+    method,
+    {
+      kind,
+      attributes: {
+        'rpc.system': 'gantry',
+        'rpc.service': method.slice(0, Math.max(slash, 0)),
+        'rpc.method': method.slice(slash + 1),
+        'gantry.service': service,
+      },
+    },
+    parent,
+  );
+  return {
+    context: trace.setSpan(parent, span),
+    end: (error) => {
+      end(span, error);
+    },
+  };
+}
+
+function end(span: Span, error: unknown): void {
+  if (error !== undefined) {
+    span.setAttribute('error.type', kindOf(error));
+    span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
+  }
+  span.end();
+}

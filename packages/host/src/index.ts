@@ -8,6 +8,7 @@ export {
   writeFileAtomic,
 } from './files.ts';
 export { findTool, missingTool, toolPackage } from './find-tool.ts';
+export { makeNode, setTimes, setXattr, syncFilesystem } from './inode.ts';
 export { type LockOptions, lockFile, tryLockFile } from './lock-file.ts';
 export { bindMount, mountTmpfs } from './mount.ts';
 export { type MountInfo, mountInfo } from './mount-info.ts';

@@ -1,10 +1,22 @@
+export { apparmorProfileOf } from './apparmor.ts';
+export { capabilitiesOf } from './capabilities.ts';
+export { capabilitiesOfMask } from './capability-names.ts';
+export { cgroupsPath } from './cgroups-path.ts';
+export { commandOf, workingDirOf } from './command.ts';
 export { containerSpec } from './container-spec.ts';
+export { environmentOf } from './environment.ts';
+export { type KernelVersion, kernelVersionOf } from './kernel-version.ts';
+export { linuxResources, type ResourceFacts } from './linux-resources.ts';
+export { namespacesOfPid } from './namespaces.ts';
 export { pauseSpec } from './pause-spec.ts';
+export { resolveUser, type UserRequest } from './resolve-user.ts';
+export { parseSeccompProfile } from './seccomp/parse-profile.ts';
+export type { SeccompProfile } from './seccomp/profile.ts';
+export { type SeccompRequest, seccompRequestOf } from './seccomp/seccomp.ts';
 export type {
   ContainerSpecInput,
   HostFacts,
   ImageDefaults,
-  KernelVersion,
   PauseSpecInput,
   PodNamespaces,
   ResolvedDevice,
@@ -12,3 +24,6 @@ export type {
   SandboxFacts,
   SelinuxLabels,
 } from './spec-input.ts';
+export { type StopSignal, stopSignalOf } from './stop-signal.ts';
+export { podSysctls } from './sysctls.ts';
+export { type UserMappings, userMappingsOf } from './user-namespace.ts';

@@ -1,5 +1,7 @@
-import type { ImageConfig, OciDevice, OciRlimit, OciSeccomp } from '@gantry/oci';
+import type { ImageConfig, OciDevice, OciRlimit } from '@gantry/oci';
 import type { ContainerConfig, Mount, PodSandboxConfig } from '@gantry/proto';
+import type { KernelVersion } from './kernel-version.ts';
+import type { SeccompProfile } from './seccomp/profile.ts';
 
 /** What the host and the runtime handler can do. Gathered once at start, except what says otherwise. */
 export interface HostFacts {
@@ -29,11 +31,6 @@ export interface HostFacts {
   readonly recursiveReadOnly: boolean;
   /** The handler can shift the owners of a mount: `mountExtensions.idmap` in `<runtime> features`. */
   readonly idmapMounts: boolean;
-}
-
-export interface KernelVersion {
-  readonly major: number;
-  readonly minor: number;
 }
 
 /** The parts of an image's config that shape a container. */
@@ -101,8 +98,8 @@ interface SpecInput {
   /** Text of the image's /etc/passwd and /etc/group; '' where it has none. */
   readonly passwd: string;
   readonly group: string;
-  /** The parsed profile where a Localhost seccomp profile is asked for; see `seccompOf` and `parseSeccompProfile`. */
-  readonly localhostSeccomp?: OciSeccomp;
+  /** The profile in the file that `seccompRequestOf` names, if it names one; read by `parseSeccompProfile`. */
+  readonly localhostSeccomp?: SeccompProfile;
   readonly selinux?: SelinuxLabels;
   /** Soft and hard limit of open files; 0 leaves our own. Lowered to what the host allows. */
   readonly openFiles: number;

@@ -1,0 +1,113 @@
+import { RuntimeError } from '@gantry/errors';
+import type { OciUser } from '@gantry/oci';
+import { SupplementalGroupsPolicy } from '@gantry/proto';
+import { type Account, accountsOf, type Group, groupsOf } from './account-files.ts';
+
+/** Who is to run: the user fields of a CRI security context, the image's USER and its account files. */
+export interface UserRequest {
+  readonly runAsUser?: { readonly value: bigint } | undefined;
+  readonly runAsUsername?: string;
+  readonly runAsGroup?: { readonly value: bigint } | undefined;
+  readonly supplementalGroups: readonly bigint[];
+  readonly supplementalGroupsPolicy: SupplementalGroupsPolicy;
+  /** USER of the image: `user`, `uid`, `user:group`, `uid:gid` and mixtures; '' when it has none. */
+  readonly imageUser: string;
+  /** Text of the image's /etc/passwd and /etc/group; '' where it has none. */
+  readonly passwd: string;
+  readonly group: string;
+}
+
+/** The kernel takes more, but beyond this others overflow and end up as root (CVE-2024-40635). */
+const maxId = 0x7fffffff;
+
+/**
+ * The user, group and further groups of a container's first process.
+ *
+ * A name beats a number beats the image's USER; with none of them it is root.
+ * A numeric user needs no entry in /etc/passwd, and has group 0 without one.
+ * With policy Merge, the groups that list the user in /etc/group are added.
+ * The primary group is always among the further groups (CVE-2023-25173).
+ *
+ * Throws `invalid-argument` for a group without a user, a name that the image
+ * does not know, and ids outside 0..2^31-1.
+ */
+export function resolveUser(request: UserRequest): OciUser {
+  const accounts = accountsOf(request.passwd);
+  const groups = groupsOf(request.group);
+  const { user, group } = wanted(request);
+
+  const account = accountOf(user, accounts);
+  const gid = group === '' ? checkId(account.gid, 'primary group') : gidOf(group, groups);
+  const additionalGids = new Set([
+    gid,
+    ...request.supplementalGroups.map((id) => checkId(Number(id), 'supplemental_groups')),
+  ]);
+  if (request.supplementalGroupsPolicy === SupplementalGroupsPolicy.Merge) {
+    for (const { name, gid: member, members } of groups) {
+      if (account.name !== '' && members.includes(account.name)) {
+        additionalGids.add(checkId(member, `group ${name}`));
+      }
+    }
+  }
+  return { uid: account.uid, gid, additionalGids: [...additionalGids] };
+}
+
+function wanted(request: UserRequest): { user: string; group: string } {
+  const user = request.runAsUsername || request.runAsUser?.value.toString() || '';
+  const group = request.runAsGroup?.value.toString() ?? '';
+  if (user === '' && group !== '') {
+    throw new RuntimeError(
+      'invalid-argument',
+      `run_as_group: user group "${group}" is specified without user`,
+    );
+  }
+  if (user !== '') {
+    return { user, group };
+  }
+  const colon = request.imageUser.indexOf(':');
+  const image =
+    colon < 0
+      ? { user: request.imageUser, group: '' }
+      : { user: request.imageUser.slice(0, colon), group: request.imageUser.slice(colon + 1) };
+  return { user: image.user === '' ? '0' : image.user, group: image.group };
+}
+
+/** The account of a name or number; one that is not in the file has no name and group 0. */
+function accountOf(user: string, accounts: readonly Account[]): Account {
+  if (isNumber(user)) {
+    const uid = checkId(Number(user), 'user');
+    return accounts.find((a) => a.uid === uid) ?? { name: '', uid, gid: 0 };
+  }
+  const account = accounts.find((a) => a.name === user);
+  if (account === undefined) {
+    throw new RuntimeError(
+      'invalid-argument',
+      `user ${JSON.stringify(user)}: not in the image's /etc/passwd`,
+    );
+  }
+  return { ...account, uid: checkId(account.uid, `user ${user}`) };
+}
+
+function gidOf(group: string, groups: readonly Group[]): number {
+  if (isNumber(group)) {
+    return checkId(Number(group), 'group');
+  }
+  const found = groups.find((g) => g.name === group);
+  if (found === undefined) {
+    throw new RuntimeError(
+      'invalid-argument',
+      `group ${JSON.stringify(group)}: not in the image's /etc/group`,
+    );
+  }
+  return checkId(found.gid, `group ${group}`);
+}
+
+// A minus counts as a number too, so that -1 is told as out of range.
+const isNumber = (text: string): boolean => /^-?[0-9]+$/.test(text);
+
+function checkId(id: number, what: string): number {
+  if (!Number.isInteger(id) || id < 0 || id > maxId) {
+    throw new RuntimeError('invalid-argument', `${what}: id ${id} is not in 0..${maxId}`);
+  }
+  return id;
+}

@@ -1,4 +1,4 @@
-import { type HrTime, SpanStatusCode } from '@opentelemetry/api';
+import { type HrTime, SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace';
 
 /** One finished span as the trace database keeps it. */
@@ -22,8 +22,10 @@ export interface SpanRecord {
 }
 
 /** The span attributes that name a span's owner when several services share a process. */
-export const serviceAttribute = 'gantry.service';
-export const instanceAttribute = 'gantry.instance';
+export const ownerServiceAttribute = 'gantry.owner.service';
+export const ownerInstanceAttribute = 'gantry.owner.instance';
+// The bus names the service that is called: that of the span itself where the span is the answering side.
+const calledServiceAttribute = 'gantry.service';
 
 /** Takes of a finished span what is kept; `owner` is whose it is when the span does not say. */
 export function toSpanRecord(
@@ -32,10 +34,12 @@ export function toSpanRecord(
 ): SpanRecord {
   const { traceId, spanId } = span.spanContext();
   const {
-    [serviceAttribute]: service,
-    [instanceAttribute]: instance,
+    [ownerServiceAttribute]: ownerService,
+    [ownerInstanceAttribute]: instance,
     ...attributes
   } = span.attributes;
+  const called = span.kind === SpanKind.SERVER ? attributes[calledServiceAttribute] : undefined;
+  const service = called ?? ownerService;
   const parent = span.parentSpanContext;
   return {
     traceId,

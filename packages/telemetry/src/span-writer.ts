@@ -2,9 +2,9 @@ import type { Context } from '@opentelemetry/api';
 import type { ReadableSpan, Span, SpanProcessor } from '@opentelemetry/sdk-trace';
 import { ownerOf } from './span-owner.ts';
 import {
-  instanceAttribute,
+  ownerInstanceAttribute,
+  ownerServiceAttribute,
   type SpanRecord,
-  serviceAttribute,
   toSpanRecord,
 } from './span-record.ts';
 import type { TraceStore } from './trace-store.ts';
@@ -44,8 +44,8 @@ export class SpanWriter implements SpanProcessor {
   onStart(span: Span, parent: Context): void {
     const owner = ownerOf(parent);
     if (owner !== undefined) {
-      span.setAttribute(serviceAttribute, owner.service);
-      span.setAttribute(instanceAttribute, owner.instance);
+      span.setAttribute(ownerServiceAttribute, owner.service);
+      span.setAttribute(ownerInstanceAttribute, owner.instance);
     }
   }
 

@@ -54,3 +54,10 @@ export function checked(result: number, doing: string): number {
   }
   return result;
 }
+
+const close = lazily<[number]>('close', ['int']);
+
+/** close(2), for descriptors that did not come from node:fs (which counts its own on worker threads). */
+export function closeFd(fd: number): void {
+  close()(fd);
+}

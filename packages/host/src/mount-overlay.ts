@@ -62,7 +62,7 @@ function mountByFsconfig(o: OverlayMount, doing: string): boolean {
     return false;
   }
   for (const [index, path] of o.lowerDirs.entries()) {
-    const errno = trySetOption(fs, 'lowerdir+', plain(path, held));
+    const errno = trySetOption(fs, 'lowerdir+', plain(path, held, doing));
     // The key is unknown before Linux 6.8 (Documentation/filesystems/overlayfs.rst).
     if (errno === invalid && index === 0 && o.method === undefined) {
       return false;
@@ -72,8 +72,13 @@ function mountByFsconfig(o: OverlayMount, doing: string): boolean {
     }
   }
   setOption(fs, 'source', 'overlay', doing);
-  setOption(fs, 'upperdir', plain(o.upperDir, held), `${doing}: upper directory ${o.upperDir}`);
-  setOption(fs, 'workdir', plain(o.workDir, held), `${doing}: work directory ${o.workDir}`);
+  setOption(
+    fs,
+    'upperdir',
+    plain(o.upperDir, held, doing),
+    `${doing}: upper directory ${o.upperDir}`,
+  );
+  setOption(fs, 'workdir', plain(o.workDir, held, doing), `${doing}: work directory ${o.workDir}`);
   for (const [key, value] of fixedOptions(o)) {
     if (value === undefined) {
       setFlag(fs, key, doing);
@@ -99,13 +104,7 @@ function openOverlay(held: Descriptors, doing: string): number | undefined {
 /** Every path by a descriptor: the page of options is small, and `:`, `,` and `\` mean something in it. */
 function mountByDataPage(o: OverlayMount, doing: string): void {
   using held = new Descriptors();
-  const alias = (path: string): string => {
-    try {
-      return held.alias(path);
-    } catch (error) {
-      throw new RuntimeError('internal', doing, { cause: error });
-    }
-  };
+  const alias = (path: string): string => held.alias(path, doing);
   const data = [
     `lowerdir=${o.lowerDirs.map(alias).join(':')}`,
     `upperdir=${alias(o.upperDir)}`,
@@ -131,6 +130,8 @@ function fixedOptions(o: OverlayMount): (readonly [string, string | undefined])[
   return options;
 }
 
-function plain(path: string, held: Descriptors): string {
-  return Buffer.byteLength(path) > longestString || /[\\:,]/.test(path) ? held.alias(path) : path;
+function plain(path: string, held: Descriptors, doing: string): string {
+  return Buffer.byteLength(path) > longestString || /[\\:,]/.test(path)
+    ? held.alias(path, doing)
+    : path;
 }

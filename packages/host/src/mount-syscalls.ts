@@ -1,5 +1,5 @@
-import { closeSync, constants, openSync, readSync } from 'node:fs';
-import { checked, lastErrno, lazily } from './libc.ts';
+import { constants, readSync } from 'node:fs';
+import { checked, closeFd, lastErrno, lazily } from './libc.ts';
 import { requireCleanPath, systemError } from './system-error.ts';
 
 // Numbers from 424 up are the same on every architecture (include/uapi/asm-generic/unistd.h).
@@ -69,6 +69,8 @@ const mount = lazily<[string, string, string | null, number, string | null]>('mo
   'str',
 ]);
 
+const openPath = lazily<[string, number]>('open', ['str', 'int']);
+
 /** Descriptors that are closed together when the scope ends, whatever happened. */
 export class Descriptors implements Disposable {
   readonly #open: number[] = [];
@@ -79,15 +81,18 @@ export class Descriptors implements Disposable {
   }
 
   /** A name of `path` that is short and has no character that any parser knows: valid while this is open. */
-  alias(path: string): string {
-    requireCleanPath(path, 'open');
-    const fd = openSync(path, openPathOnly | constants.O_DIRECTORY);
+  alias(path: string, doing: string): string {
+    requireCleanPath(path, doing);
+    const fd = checked(
+      openPath()(path, openPathOnly | constants.O_DIRECTORY | closeOnExec),
+      `${doing}: open ${path}`,
+    );
     return `/proc/self/fd/${String(this.add(fd))}`;
   }
 
   [Symbol.dispose](): void {
     for (const fd of this.#open.splice(0)) {
-      closeSync(fd);
+      closeFd(fd);
     }
   }
 }

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { isKind, messageOf } from '@gantry/errors';
+import { mountInfo, type NamespaceWorker, run, startNamespaceWorker, unmount } from './index.ts';
+
+const skip = process.geteuid?.() === 0 ? false : 'needs root to make namespaces';
+
+function start(t: TestContext): { worker: NamespaceWorker; dir: string } {
+  const dir = mkdtempSync(join(tmpdir(), 'gantry-netns-'));
+  const worker = startNamespaceWorker();
+  t.after(async () => {
+    await worker[Symbol.asyncDispose]();
+    for (const { mountPoint } of await mountInfo()) {
+      if (mountPoint.startsWith(dir)) {
+        await unmount(mountPoint, { detach: true });
+      }
+    }
+    rmSync(dir, { recursive: true, force: true });
+  });
+  return { worker, dir };
+}
+
+async function inNetns(path: string, command: string): Promise<string> {
+  const result = await run('nsenter', [`--net=${path}`, 'sh', '-c', command]);
+  assert.equal(result.exitCode, 0, result.stderr.toString());
+  return result.stdout.toString();
+}
+
+function namespacesOfThreads(): Set<string> {
+  const tasks = readdirSync('/proc/self/task');
+  return new Set(tasks.map((task) => readlinkSync(`/proc/self/task/${task}/ns/net`)));
+}
+
+test('a network namespace is pinned, apart from ours, with lo up', { skip }, async (t) => {
+  const { worker, dir } = start(t);
+  const path = join(dir, 'sub', 'pod');
+  await worker.createNetns(path);
+  const ours = readlinkSync('/proc/self/ns/net');
+  assert.notEqual(`net:[${String(statSync(path).ino)}]`, ours);
+  assert.match(await inNetns(path, 'ip -o link show lo'), /<LOOPBACK,UP/);
+  assert.match(await inNetns(path, 'ip -o link'), /^1: lo:[^\n]*\n$/);
+  await worker.removeNetns(path);
+  assert.equal(existsSync(path), false);
+  assert.equal(
+    (await mountInfo()).some((m) => m.mountPoint === path),
+    false,
+  );
+  await worker.removeNetns(path);
+});
+
+test('its sysctls are set in it and not on the host', { skip }, async (t) => {
+  const { worker, dir } = start(t);
+  const path = join(dir, 'pod');
+  const file = '/proc/sys/net/ipv4/ip_unprivileged_port_start';
+  const before = await readFile(file, 'utf8');
+  await worker.createNetns(path, {
+    sysctls: { 'net.ipv4.ip_unprivileged_port_start': '77', 'net/ipv4/conf/lo/log_martians': '1' },
+  });
+  assert.equal((await inNetns(path, `cat ${file}`)).trim(), '77');
+  assert.equal((await inNetns(path, 'cat /proc/sys/net/ipv4/conf/lo/log_martians')).trim(), '1');
+  assert.equal(await readFile(file, 'utf8'), before);
+});
+
+test('a failure names the sysctl and leaves nothing', { skip }, async (t) => {
+  const { worker, dir } = start(t);
+  const path = join(dir, 'pod');
+  for (const [name, value] of [
+    ['net.ipv4.no_such_thing', '1'],
+    ['net.ipv4.ip_forward', 'nonsense'],
+    ['kernel.hostname', 'x'],
+    ['net/../kernel/hostname', 'x'],
+    ['net', 'x'],
+  ] as const) {
+    await assert.rejects(
+      worker.createNetns(path, { sysctls: { [name]: value } }),
+      (e) => isKind(e, 'invalid-argument') && messageOf(e).includes(name),
+    );
+    assert.equal(existsSync(path), false, name);
+  }
+  assert.equal(
+    (await mountInfo()).some((m) => m.mountPoint.startsWith(dir)),
+    false,
+  );
+  await worker.createNetns(path);
+});
+
+test('a path that exists is refused and left alone', { skip }, async (t) => {
+  const { worker, dir } = start(t);
+  const path = join(dir, 'pod');
+  await worker.createNetns(path);
+  const { ino } = statSync(path);
+  await assert.rejects(worker.createNetns(path), (e) => isKind(e, 'already-exists'));
+  assert.equal(statSync(path).ino, ino);
+});
+
+test('what is no namespace is not unmounted or removed', { skip }, async (t) => {
+  const { worker, dir } = start(t);
+  await assert.rejects(worker.removeNetns(dir), /remove network namespace/);
+  assert.equal(existsSync(dir), true);
+});
+
+test('no thread of the process changes its namespace, however many are made', {
+  skip,
+}, async (t) => {
+  const { worker, dir } = start(t);
+  const host = namespacesOfThreads();
+  assert.equal(host.size, 1);
+  const busy = { value: true };
+  const load = (async () => {
+    while (busy.value) {
+      await Promise.all(Array.from({ length: 8 }, () => readFile('/proc/self/stat')));
+    }
+  })();
+  const paths = Array.from({ length: 30 }, (_, i) => join(dir, `pod-${String(i)}`));
+  await Promise.all(paths.map((path) => worker.createNetns(path)));
+  assert.deepEqual(namespacesOfThreads(), host);
+  assert.equal(new Set(paths.map((path) => statSync(path).ino)).size, paths.length);
+  const ours = await run('readlink', ['/proc/self/ns/net']);
+  assert.deepEqual(new Set([ours.stdout.toString().trim()]), host);
+  await Promise.all(paths.map((path) => worker.removeNetns(path)));
+  busy.value = false;
+  await load;
+  assert.deepEqual(namespacesOfThreads(), host);
+});
+
+test('disposing waits for what is under way and takes nothing more', { skip }, async (t) => {
+  const { worker, dir } = start(t);
+  await worker.createNetns(join(dir, 'a'));
+  const pending = worker.createNetns(join(dir, 'b'));
+  await new Promise((go) => setImmediate(go));
+  await worker[Symbol.asyncDispose]();
+  await pending;
+  await assert.rejects(worker.createNetns(join(dir, 'c')), (e) => isKind(e, 'unavailable'));
+});

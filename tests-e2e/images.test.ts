@@ -232,7 +232,7 @@ async function buildBigImage(outDir: string, bytes: number): Promise<void> {
   await buildImage({
     outDir,
     name: 'big',
-    layers: [[{ path: 'big-file', content: randomBytes(bytes) }]],
+    layers: [[{ type: 'file', path: 'big-file', content: randomBytes(bytes) }]],
   });
 }
 

@@ -20,7 +20,6 @@ export async function runServices(definitions: readonly ServiceDefinition[]): Pr
   const service = isShared ? 'compact' : (definitions[0]?.name ?? 'none');
   const instance = newInstance();
   const fallback = createLogger({ service, instance, level: 'info' });
-  process.title = `gantry-${service}`;
   try {
     const config = loadConfig(configArgument());
     const log = createLogger({ service, instance, level: config.log.level });

@@ -1,3 +1,10 @@
+export { type CgroupOptions, listCgroupProcesses, removeCgroup } from './cgroup.ts';
+export {
+  type CgroupHierarchy,
+  type CgroupLayout,
+  cgroupDirectory,
+  detectCgroups,
+} from './cgroup-layout.ts';
 export { type DirectoryUsage, directoryUsage } from './directory-usage.ts';
 export { faultPoint } from './fault-point.ts';
 export {

@@ -1,0 +1,1 @@
+export { diffHosts, type HostScope, type HostSnapshot, snapshotHost } from './host-snapshot.ts';

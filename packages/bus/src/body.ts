@@ -1,5 +1,6 @@
 import { RuntimeError } from '@gantry/errors';
 import type { Part } from './frame.ts';
+import { minPartBytes } from './limits.ts';
 
 /** Cuts a body into parts of at most `partBytes`, without a copy. */
 export function* cutBody(
@@ -50,7 +51,7 @@ export class BodyAssembler {
     const complete = part.index === part.count;
     const fits = complete
       ? this.#receivedBytes === part.totalBytes
-      : this.#receivedBytes < part.totalBytes;
+      : this.#receivedBytes < part.totalBytes && bytes.length >= minPartBytes;
     if (!inOrder || !fits) {
       this.#reset();
       throw new RuntimeError('internal', `part ${part.index} of ${part.count} is out of order`);

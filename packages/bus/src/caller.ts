@@ -56,6 +56,13 @@ export class Caller {
     options.link.onDown(() => {
       this.#abandonAll('the connection to NATS was lost');
     });
+    options.link.onPublishRefused((subject, cause) => {
+      for (const call of this.#calls.values()) {
+        if (call.subject === subject) {
+          call.abandon(new RuntimeError('permission-denied', `ask ${subject}`, { cause }));
+        }
+      }
+    });
   }
 
   async request(
@@ -134,6 +141,7 @@ export class Caller {
     const call = new GatherCall({
       link,
       subjects,
+      method,
       key,
       maxBodyBytes,
       timeoutMs,
@@ -146,12 +154,13 @@ export class Caller {
     let failure: unknown;
     try {
       const head = { stream: false, part: undefined, timeoutMs, carrier };
-      link.publish(subjects.every(method), body, encodeRequest(head), inboxOfKey(key));
+      link.publish(call.subject, body, encodeRequest(head), inboxOfKey(key));
       const answers = await call.result;
       this.#instances.set(service, new Set(answers.map((answer) => answer.instance)));
       return answers;
     } catch (error) {
       failure = error;
+      call.close();
       throw error;
     } finally {
       span.end(failure);
@@ -203,9 +212,11 @@ export class Caller {
     });
     this.#calls.set(token, call);
     try {
-      call.send(subjects.request(method), body, carrier);
+      call.send(body, carrier);
     } catch (error) {
-      call.abandon(error instanceof RuntimeError ? error : new RuntimeError('internal', label));
+      // A header that no header may be comes from the carrier.
+      const refusal = new RuntimeError('invalid-argument', label, { cause: error });
+      call.abandon(error instanceof RuntimeError ? error : refusal);
     }
     return call;
   }

@@ -1,4 +1,5 @@
-import { frameOverheadBytes, windowBytes } from './limits.ts';
+import { RuntimeError } from '@gantry/errors';
+import { frameOverheadBytes, maxPartBytes, windowBytes } from './limits.ts';
 
 /** What a frame with this body counts in the window. Both sides must agree. */
 export function frameCost(body: Uint8Array): number {
@@ -41,6 +42,7 @@ export class SendWindow {
 /** The receiver's side: says when to tell the sender what was taken. */
 export class ReceiveWindow {
   readonly #sendAck: (bytes: number) => void;
+  #arrived = 0;
   #taken = 0;
   #acked = 0;
 
@@ -48,6 +50,15 @@ export class ReceiveWindow {
     this.#sendAck = sendAck;
   }
 
+  /** Counts a frame that came; throws `internal` when the sender goes on without leave. */
+  arrive(cost: number): void {
+    this.#arrived += cost;
+    if (this.#arrived - this.#acked > windowBytes + maxPartBytes + frameOverheadBytes) {
+      throw new RuntimeError('internal', 'the sender takes no notice of the window');
+    }
+  }
+
+  /** Counts what left memory, and tells the sender from time to time. */
   take(cost: number): void {
     this.#taken += cost;
     if (this.#taken - this.#acked >= windowBytes / 4) {

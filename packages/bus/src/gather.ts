@@ -28,6 +28,7 @@ interface Instance {
 export interface GatherOptions {
   readonly link: Link;
   readonly subjects: ServiceSubjects;
+  readonly method: string;
   readonly key: string;
   readonly maxBodyBytes: number;
   readonly timeoutMs: number;
@@ -42,6 +43,8 @@ export interface GatherOptions {
  * came for a moment, or at the timeout.
  */
 export class GatherCall {
+  /** Where the question goes. */
+  readonly subject: string;
   readonly #o: GatherOptions;
   readonly #instances = new Map<string, Instance>();
   readonly #result = Promise.withResolvers<readonly Answer[]>();
@@ -52,6 +55,9 @@ export class GatherCall {
 
   constructor(options: GatherOptions) {
     this.#o = options;
+    this.subject = options.subjects.every(options.method);
+    // The asker may have left before it is told.
+    this.#result.promise.catch(() => undefined);
     this.#deadline = setTimeout(() => {
       this.#finish();
     }, options.timeoutMs);
@@ -85,9 +91,16 @@ export class GatherCall {
   }
 
   abandon(error: RuntimeError): void {
-    this.#over = true;
-    this.#clear();
+    this.close();
     this.#result.reject(new RuntimeError(kindOf(error), 'ask every instance', { cause: error }));
+  }
+
+  /** Ends the call without a result. */
+  close(): void {
+    if (!this.#over) {
+      this.#over = true;
+      this.#clear();
+    }
   }
 
   tick(): void {

@@ -1,5 +1,5 @@
 /** How often a bus looks at its calls for beats to send and silence to notice. */
-export const tickMs = 500;
+export const tickMs = 250;
 
 /** A begun call sends a beat when it has sent nothing for this long. */
 export const beatMs = 900;
@@ -16,6 +16,9 @@ export const windowBytes = 2 << 20;
 /** The largest body that one message carries, where the server allows it. */
 export const maxPartBytes = (1 << 20) - (16 << 10);
 
+/** A part that is not the last holds at least this: crumbs would cost more than they weigh. */
+export const minPartBytes = 1 << 10;
+
 /** What a frame counts in the window beside its body: many empty items are bounded too. */
 export const frameOverheadBytes = 256;
 
@@ -25,5 +28,5 @@ export const defaultMaxBodyBytes = 128 << 20;
 /** The part size for a server that takes messages of `maxPayload` bytes, headers included. */
 export function partBytesFor(maxPayload: number): number {
   const room = maxPayload >= 64 << 10 ? maxPayload - (16 << 10) : maxPayload >> 1;
-  return Math.max(1, Math.min(maxPartBytes, room));
+  return Math.max(minPartBytes, Math.min(maxPartBytes, room));
 }

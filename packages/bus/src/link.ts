@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { RuntimeError } from '@gantry/errors';
 import {
   connect,
@@ -26,7 +27,6 @@ export interface LinkOptions {
 }
 
 export interface LinkSubscription {
-  /** Takes no new messages; resolves when those under way were handed over. */
   drain(): Promise<void>;
   unsubscribe(): void;
 }
@@ -43,11 +43,16 @@ export class Link {
   readonly #connection: NatsConnection;
   readonly #onEvent: (event: BusEvent) => void;
   readonly #downListeners = new Set<() => void>();
+  readonly #refusalListeners = new Set<(subject: string, error: Error) => void>();
   #connected = true;
+  #partBytes: number;
+  // Counts the losses of the connection.
+  #generation = 0;
 
   constructor(connection: NatsConnection, onEvent: (event: BusEvent) => void) {
     this.#connection = connection;
     this.#onEvent = onEvent;
+    this.#partBytes = partBytesFor(connection.info?.max_payload ?? 0);
     void this.#watch();
   }
 
@@ -57,12 +62,17 @@ export class Link {
 
   /** The largest body that one message may carry to this server. */
   get partBytes(): number {
-    return partBytesFor(this.#connection.info?.max_payload ?? 0);
+    return this.#partBytes;
   }
 
   /** Calls back each time that the connection is lost or closed. */
   onDown(listener: () => void): void {
     this.#downListeners.add(listener);
+  }
+
+  /** Calls back when the server refuses a message to `subject`. */
+  onPublishRefused(listener: (subject: string, error: Error) => void): void {
+    this.#refusalListeners.add(listener);
   }
 
   /** Throws `unavailable` when the bus is closed, `invalid-argument` for headers without measure. */
@@ -108,6 +118,15 @@ export class Link {
     });
   }
 
+  /** Takes no new messages; resolves when those under way were handed over. */
+  async drain(subscription: LinkSubscription): Promise<void> {
+    if (this.#connected) {
+      await subscription.drain();
+    } else {
+      subscription.unsubscribe();
+    }
+  }
+
   /** Resolves when the server has seen all that was sent; at once when there is no connection. */
   async flush(): Promise<void> {
     if (this.#connected) {
@@ -135,12 +154,34 @@ export class Link {
 
   #onStatus(status: Status): void {
     if (status.type === 'disconnect') {
+      this.#generation += 1;
       this.#goDown();
     } else if (status.type === 'reconnect') {
-      this.#connected = true;
-      this.#onEvent({ type: 'connected' });
+      void this.#comeBack();
     } else if (status.type === 'error') {
-      this.report(status.error);
+      const { error } = status;
+      if (error instanceof errors.PermissionViolationError && error.operation === 'publish') {
+        for (const listener of this.#refusalListeners) {
+          listener(error.subject, error);
+        }
+      }
+      this.report(error);
+    }
+  }
+
+  /** Connected again means that the server knows our subscriptions again. */
+  async #comeBack(): Promise<void> {
+    const generation = this.#generation;
+    try {
+      await this.#connection.flush();
+    } catch {
+      // Lost again meanwhile.
+      return;
+    }
+    if (generation === this.#generation && !this.#connection.isClosed()) {
+      this.#connected = true;
+      this.#partBytes = partBytesFor(this.#connection.info?.max_payload ?? 0);
+      this.#onEvent({ type: 'connected' });
     }
   }
 
@@ -161,11 +202,12 @@ export class Link {
  * signal's reason when it aborts.
  */
 export async function connectLink(options: LinkOptions): Promise<Link> {
+  const pauseOptions = options.signal === undefined ? {} : { signal: options.signal };
   for (;;) {
     options.signal?.throwIfAborted();
     try {
       const connection = await connect({
-        servers: options.servers,
+        servers: options.servers.split(','),
         name: options.name,
         inboxPrefix: options.inboxPrefix,
         maxReconnectAttempts: -1,
@@ -173,7 +215,6 @@ export async function connectLink(options: LinkOptions): Promise<Link> {
         reconnectJitter: 100,
         // A server that restarts with a new config must not make us give up.
         ignoreAuthErrorAbort: true,
-        ignoreClusterUpdates: true,
         timeout: 5000,
         pingInterval: 10_000,
         ...(options.user === undefined ? {} : { user: options.user }),
@@ -186,17 +227,9 @@ export async function connectLink(options: LinkOptions): Promise<Link> {
           cause,
         });
       }
-      await pause(firstRetryMs, options.signal);
+      await pause(firstRetryMs, undefined, pauseOptions).catch(() => undefined);
     }
   }
-}
-
-async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  signal?.addEventListener('abort', () => resolve(), { once: true });
-  await promise;
-  clearTimeout(timer);
 }
 
 /** What a call is told when there is no connection to make it on. */

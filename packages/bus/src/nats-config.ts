@@ -3,8 +3,8 @@ import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
 import { type Credentials, parseCredentials } from './credentials.ts';
-import { discoveryName } from './discovery.ts';
-import { inboxPrefix, type ServiceName, serviceNames, serviceSubjects } from './subjects.ts';
+import { permissionsOf } from './permissions.ts';
+import { type ServiceName, serviceNames } from './subjects.ts';
 
 /**
  * The NATS default. A larger one buys nothing, since the bus cuts bodies into
@@ -12,16 +12,6 @@ import { inboxPrefix, type ServiceName, serviceNames, serviceSubjects } from './
  * same limit holds on a NATS server that is not ours.
  */
 const maxPayloadBytes = 1 << 20;
-
-/** Which services each service may call. */
-const callees: Readonly<Record<ServiceName, readonly ServiceName[]>> = {
-  gateway: ['image', 'sandbox', 'stream', 'nri'],
-  image: [],
-  sandbox: ['image', 'nri'],
-  stream: ['sandbox'],
-  nri: ['sandbox'],
-  cli: ['gateway', 'image', 'sandbox', 'stream', 'nri'],
-};
 
 export interface NatsConfigOptions {
   readonly node: string;
@@ -59,31 +49,6 @@ export async function writeNatsConfig(options: NatsConfigOptions): Promise<NatsF
   const configFile = join(options.dir, 'nats-server.conf');
   await writePrivately(configFile, serverConfig(options, users));
   return { configFile, credentialsFiles: files as Record<ServiceName, string> };
-}
-
-/** The subjects that a service may publish and subscribe. README.md has the table. */
-export function permissionsOf(
-  node: string,
-  service: ServiceName,
-): { readonly publish: readonly string[]; readonly subscribe: readonly string[] } {
-  const callers = serviceNames.filter((name) => callees[name].includes(service));
-  const own = serviceSubjects(node, service).root;
-  const isReader = service === 'cli';
-  const discovery = isReader
-    ? []
-    : ['PING', 'INFO', 'STATS'].flatMap((verb) => [
-        `$SRV.${verb}`,
-        `$SRV.${verb}.${discoveryName(service)}`,
-        `$SRV.${verb}.${discoveryName(service)}.*`,
-      ]);
-  return {
-    publish: [
-      ...callees[service].map((callee) => `${serviceSubjects(node, callee).root}.>`),
-      ...callers.map((caller) => `${inboxPrefix(caller)}.>`),
-      ...(isReader ? ['$SRV.>'] : []),
-    ],
-    subscribe: [...(isReader ? [] : [`${own}.>`]), `${inboxPrefix(service)}.>`, ...discovery],
-  };
 }
 
 async function ensureCredentials(file: string, service: ServiceName): Promise<Credentials> {

@@ -41,6 +41,8 @@ export interface OutboundCallOptions {
  *       \--(abort, deadline, silence, connection lost)--> over, with a cancel to the handler
  */
 export class OutboundCall {
+  /** Where the request goes. */
+  readonly subject: string;
   readonly #o: OutboundCallOptions;
   readonly #window = new SendWindow();
   readonly #received: ReceiveWindow;
@@ -57,6 +59,7 @@ export class OutboundCall {
 
   constructor(options: OutboundCallOptions) {
     this.#o = options;
+    this.subject = options.subjects.request(options.method);
     this.#assembler = new BodyAssembler(options.maxBodyBytes);
     this.#received = new ReceiveWindow((bytes) => {
       this.#tell({ type: 'ack', bytes });
@@ -67,8 +70,8 @@ export class OutboundCall {
     return `${this.#o.method} at ${this.#o.subjects.root}`;
   }
 
-  /** Sends the request to `subject`. A throw means that nothing was sent. */
-  send(subject: string, body: Uint8Array, carrier: Record<string, string>): void {
+  /** Sends the request. A throw means that nothing was sent. */
+  send(body: Uint8Array, carrier: Record<string, string>): void {
     const { link, inbox, stream, timeoutMs, signal } = this.#o;
     let first = body;
     let part: Part | undefined;
@@ -80,7 +83,7 @@ export class OutboundCall {
         part = next.value.part;
       }
     }
-    link.publish(subject, first, encodeRequest({ stream, part, timeoutMs, carrier }), inbox);
+    link.publish(this.subject, first, encodeRequest({ stream, part, timeoutMs, carrier }), inbox);
     signal?.addEventListener('abort', this.#onAbort, { once: true });
     if (timeoutMs !== undefined) {
       this.#timer = setTimeout(() => {
@@ -169,13 +172,14 @@ export class OutboundCall {
       return;
     }
     let body: Uint8Array | undefined = bytes;
-    if (part !== undefined) {
-      try {
+    try {
+      this.#received.arrive(frameCost(bytes));
+      if (part !== undefined) {
         body = this.#assembler.add(part, bytes);
-      } catch (error) {
-        this.abandon(wrap(this.#label, error));
-        return;
       }
+    } catch (error) {
+      this.abandon(wrap(this.#label, error));
+      return;
     }
     if (body === undefined) {
       this.#o.sink.part(frameCost(bytes));

@@ -65,6 +65,8 @@ export class Responder {
   #intake: LinkSubscription[] = [];
   #others: LinkSubscription[] = [];
   #refusal: Error | undefined;
+  readonly #registrations = new Map<object, readonly string[]>();
+  #removing: Promise<void> = Promise.resolve();
 
   constructor(options: ResponderOptions) {
     this.#o = options;
@@ -85,28 +87,25 @@ export class Responder {
    * already, and with `permission-denied` when the server refuses the subjects.
    */
   async serve(handlers: RawHandlers): Promise<AsyncDisposable> {
-    const tokens = this.#add(handlers);
+    await this.#removing;
+    const registration = {};
+    this.#registrations.set(registration, this.#add(handlers));
     if (this.#intake.length === 0) {
       this.#subscribe();
     }
     await this.#o.link.flush();
     if (this.#refusal !== undefined) {
       const cause = this.#refusal;
-      await this.#remove(tokens);
+      await this.#remove(registration);
       throw new RuntimeError('permission-denied', `serve ${this.#subjects.root}`, { cause });
     }
-    let removed: Promise<void> | undefined;
-    return {
-      [Symbol.asyncDispose]: () => {
-        removed ??= this.#remove(tokens);
-        return removed;
-      },
-    };
+    return { [Symbol.asyncDispose]: () => this.#remove(registration) };
   }
 
   /** Stops serving everything and waits for the calls in flight. */
   async drain(): Promise<void> {
-    await this.#remove([...this.#endpoints.keys()]);
+    await Promise.all([...this.#registrations.keys()].map((key) => this.#remove(key)));
+    await this.#removing;
   }
 
   tick(now: number, lateMs: number): void {
@@ -167,14 +166,22 @@ export class Responder {
     ];
   }
 
-  async #remove(tokens: readonly string[]): Promise<void> {
-    const last = this.#endpoints.size === tokens.length;
+  #remove(registration: object): Promise<void> {
+    const tokens = this.#registrations.get(registration);
+    if (tokens !== undefined) {
+      this.#registrations.delete(registration);
+      const before = this.#removing;
+      this.#removing = Promise.all([before, this.#retire(tokens)]).then(() => undefined);
+    }
+    return this.#removing;
+  }
+
+  async #retire(tokens: readonly string[]): Promise<void> {
+    const last = this.#registrations.size === 0;
     if (last) {
       const intake = this.#intake;
       this.#intake = [];
-      if (this.#o.link.connected) {
-        await Promise.allSettled(intake.map((subscription) => subscription.drain()));
-      }
+      await Promise.allSettled(intake.map((subscription) => this.#o.link.drain(subscription)));
     }
     const methods = new Set(tokens);
     await this.#until(() =>

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RuntimeError } from '@gantry/errors';
-import type { BusOptions } from './bus.ts';
+import { type Bus, type BusOptions, connectBus } from './bus.ts';
 import { type NatsFiles, writeNatsConfig } from './nats-config.ts';
 import type { ServiceName } from './subjects.ts';
 
@@ -17,6 +17,8 @@ export interface TestNats {
   readonly files: NatsFiles;
   /** What connectBus wants of `service`. */
   busOptions(service: ServiceName): BusOptions;
+  /** Connects a bus, which is disposed of after the test. */
+  connect(service: ServiceName, options?: Partial<BusOptions>): Promise<Bus>;
   /** Kills the server with SIGKILL. */
   kill(): Promise<void>;
   /** Starts it again on the same port. */
@@ -33,6 +35,7 @@ export async function startTestNats(
 ): Promise<TestNats> {
   const node = options.node ?? 'test-node';
   const dir = await mkdtemp(join(tmpdir(), 'gantry-nats-'));
+  const buses: Bus[] = [];
   let server: ChildProcess | undefined;
   const kill = async (): Promise<void> => {
     if (server?.exitCode === null && server.signalCode === null) {
@@ -42,6 +45,7 @@ export async function startTestNats(
     }
   };
   t.after(async () => {
+    await Promise.allSettled(buses.map((bus) => bus[Symbol.asyncDispose]()));
     await kill();
     await rm(dir, { recursive: true, force: true });
   });
@@ -51,16 +55,22 @@ export async function startTestNats(
   const url = await portOf(dir, server);
   const port = Number(new URL(url).port);
   const files = await writeNatsConfig({ ...base, port, portsDir: dir });
+  const busOptions = (service: ServiceName): BusOptions => ({
+    node,
+    service,
+    servers: url,
+    credentialsFile: files.credentialsFiles[service],
+  });
   return {
     url,
     node,
     files,
-    busOptions: (service) => ({
-      node,
-      service,
-      servers: url,
-      credentialsFile: files.credentialsFiles[service],
-    }),
+    busOptions,
+    connect: async (service, overrides) => {
+      const bus = await connectBus({ ...busOptions(service), ...overrides });
+      buses.push(bus);
+      return bus;
+    },
     kill,
     start: async () => {
       await kill();

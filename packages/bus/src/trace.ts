@@ -3,13 +3,12 @@ import {
   type Context,
   context,
   propagation,
+  ROOT_CONTEXT,
   type Span,
   SpanKind,
   SpanStatusCode,
   trace,
 } from '@opentelemetry/api';
-
-const tracer = trace.getTracer('@gantry/bus');
 
 /** A span around one call, and the context that it is active in. */
 export interface CallSpan {
@@ -41,12 +40,14 @@ export function startServerSpan(
   method: string,
   carrier: Record<string, string>,
 ): CallSpan {
-  return start(SpanKind.SERVER, service, method, propagation.extract(context.active(), carrier));
+  // Not the active context: a message is read in whatever context the connection was opened in.
+  return start(SpanKind.SERVER, service, method, propagation.extract(ROOT_CONTEXT, carrier));
 }
 
 function start(kind: SpanKind, service: string, method: string, parent: Context): CallSpan {
   const slash = method.indexOf('/');
-  const span = tracer.startSpan(
+  // Asked for each time: a tracer kept from before would go on feeding a provider that ended.
+  const span = trace.getTracer('@gantry/bus').startSpan(
     method,
     {
       kind,

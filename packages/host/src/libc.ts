@@ -24,13 +24,16 @@ function libc(): Libc {
     loaded = {
       koffi,
       bind: <A extends readonly unknown[]>(name: string, args: readonly Argument[]) =>
-        handle.func(name, 'long', [...args]) as unknown as PooledFunction<A>,
+        // All but syscall(2) return a C int: as a long, -1 might come out as 4294967295.
+        handle.func(name, name === 'syscall' ? 'long' : 'int', [
+          ...args,
+        ]) as unknown as PooledFunction<A>,
     };
   }
   return loaded;
 }
 
-/** Binds a function of libc when it is first called; every result is read as a C long. */
+/** Binds a function of libc, syscall(2) or one that returns a C int, when it is first called. */
 export function lazily<A extends readonly unknown[]>(
   name: string,
   args: readonly Argument[],

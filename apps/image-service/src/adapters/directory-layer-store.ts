@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto';
+import { access, mkdir, readdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { hasCode, syncFilesystem } from '@gantry/host';
+import { type Digest, isDigest } from '@gantry/oci';
+import { readChainLayer, repairsOf, writeRepairs } from '../layers/merged-directories.ts';
+import { UnpackPool } from '../layers/unpack-pool.ts';
+import type { DiskUsage, LayerOptions, LayerSpec, LayerStore } from '../ports.ts';
+import type { TemporarySpace } from '../store/temporary-space.ts';
+
+interface Options {
+  /** Holds `layers/` and `merged/`. */
+  readonly directory: string;
+  readonly temporary: TemporarySpace;
+  readonly workers: number;
+  /** No layer may become larger when it is uncompressed. */
+  readonly maxLayerBytes: number;
+}
+
+/**
+ * Layers as extracted directories, one a diff id, shared by all images: what
+ * every kernel with overlayfs can do. `layers/<diff id>/fs` is the lower
+ * directory; `merged/<chain>` holds directories whose attributes need repair.
+ */
+export class DirectoryLayerStore implements LayerStore, AsyncDisposable {
+  readonly name = 'directories';
+  readonly #layers: string;
+  readonly #merged: string;
+  readonly #options: Options;
+  readonly #pool: UnpackPool;
+
+  private constructor(options: Options) {
+    this.#options = options;
+    this.#layers = join(options.directory, 'layers');
+    this.#merged = join(options.directory, 'merged');
+    this.#pool = new UnpackPool(options.workers);
+  }
+
+  static async open(options: Options): Promise<DirectoryLayerStore> {
+    const store = new DirectoryLayerStore(options);
+    await mkdir(store.#layers, { recursive: true, mode: 0o700 });
+    await mkdir(store.#merged, { recursive: true, mode: 0o700 });
+    return store;
+  }
+
+  async has(diffId: Digest): Promise<boolean> {
+    return exists(this.#pathOf(diffId));
+  }
+
+  async prepareLayer(
+    layer: LayerSpec,
+    source: AsyncIterable<Uint8Array>,
+    { signal }: LayerOptions,
+  ): Promise<DiskUsage> {
+    const { temporary, maxLayerBytes: maxBytes } = this.#options;
+    await using directory = await temporary.directory();
+    const usage = await this.#pool.run(
+      { layer, directory: directory.path, maxBytes },
+      source,
+      signal,
+    );
+    signal.throwIfAborted();
+    await this.remove(layer.diffId);
+    await rename(directory.path, this.#pathOf(layer.diffId));
+    return usage;
+  }
+
+  async sync(): Promise<void> {
+    await syncFilesystem(this.#layers);
+  }
+
+  async lowerOf(diffIds: readonly Digest[]): Promise<readonly string[]> {
+    // A layer that comes twice shows only its upper occurrence; overlayfs takes no directory twice.
+    const chain = [...new Set([...diffIds].reverse())];
+    const directories = chain.map((diffId) => join(this.#pathOf(diffId), 'fs'));
+    const merged = this.#mergedPath(diffIds);
+    if (!(await exists(join(merged, 'done')))) {
+      await this.#merge(chain, merged);
+    }
+    const repaired = join(merged, 'fs');
+    return (await exists(repaired)) ? [repaired, ...directories] : directories;
+  }
+
+  async releaseChain(diffIds: readonly Digest[]): Promise<void> {
+    await this.#options.temporary.discard(this.#mergedPath(diffIds));
+  }
+
+  async remove(diffId: Digest): Promise<void> {
+    await this.#options.temporary.discard(this.#pathOf(diffId));
+  }
+
+  async list(): Promise<readonly Digest[]> {
+    const names = await readdir(this.#layers);
+    return names.map((name) => name.replace('-', ':')).filter((name) => isDigest(name));
+  }
+
+  async #merge(chain: readonly Digest[], merged: string): Promise<void> {
+    const layers = await Promise.all(chain.map((diffId) => readChainLayer(this.#pathOf(diffId))));
+    const repairs = repairsOf(layers);
+    await using directory = await this.#options.temporary.directory();
+    if (repairs.size > 0) {
+      await mkdir(join(directory.path, 'fs'), { mode: 0o755 });
+      await writeRepairs(join(directory.path, 'fs'), repairs);
+    }
+    await mkdir(join(directory.path, 'done'));
+    try {
+      await rename(directory.path, merged);
+    } catch (error) {
+      // Another replica was quicker; it made the same.
+      if (!hasCode(error, 'ENOTEMPTY', 'EEXIST')) {
+        throw error;
+      }
+    }
+  }
+
+  #pathOf(diffId: Digest): string {
+    return join(this.#layers, diffId.replace(':', '-'));
+  }
+
+  #mergedPath(diffIds: readonly Digest[]): string {
+    return join(this.#merged, createHash('sha256').update(diffIds.join('\n')).digest('hex'));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pool[Symbol.asyncDispose]();
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) {
+      return false;
+    }
+    throw error;
+  }
+}

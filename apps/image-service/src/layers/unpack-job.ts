@@ -1,0 +1,28 @@
+import type { ErrorKind } from '@gantry/errors';
+import type { DiskUsage, LayerSpec } from '../ports.ts';
+
+/** What a worker is told to do: extract one layer into an empty directory. */
+export interface UnpackJob {
+  readonly layer: LayerSpec;
+  /** Gets `fs/` with the tree, and `layer.json`. */
+  readonly directory: string;
+  readonly maxBytes: number;
+}
+
+/** To the worker, over the port of one job. A chunk's memory goes with it. */
+export type ToWorker =
+  | { readonly chunk: Uint8Array<ArrayBuffer> }
+  | { readonly end: true }
+  | { readonly abort: true };
+
+/** From the worker. `taken` is sent for each chunk, so that only a few are ever under way. */
+export type FromWorker =
+  | { readonly taken: true }
+  | { readonly done: DiskUsage }
+  | { readonly failed: { readonly kind: ErrorKind; readonly message: string } };
+
+/** layer.json: what the tree itself does not tell. */
+export interface LayerNotes {
+  /** Directories without an entry in the archive, relative, one character a byte; `''` is the root. */
+  readonly implicit: readonly string[];
+}

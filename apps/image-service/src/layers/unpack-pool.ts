@@ -1,0 +1,208 @@
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { RuntimeError } from '@gantry/errors';
+import type { DiskUsage } from '../ports.ts';
+import type { FromWorker, ToWorker, UnpackJob } from './unpack-job.ts';
+
+const chunkBytes = 256 << 10;
+/** Chunks handed to a worker that it has not taken yet. */
+const window = 4;
+
+interface Seat {
+  readonly worker: Worker;
+  /** Set while a job runs: told when the thread dies under it. */
+  onDeath: ((error: Error) => void) | undefined;
+}
+
+/** Worker threads that extract layers, one job each at a time; started when first needed. */
+export class UnpackPool implements AsyncDisposable {
+  readonly #size: number;
+  readonly #seats = new Set<Seat>();
+  readonly #idle: Seat[] = [];
+  readonly #waiting: ((seat: Seat) => void)[] = [];
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  /**
+   * Runs one job, feeding it from `source`. Rejects with the worker's error, the
+   * source's, or the signal's reason; the worker no longer touches the directory
+   * then, and the source has been closed.
+   */
+  async run(
+    job: UnpackJob,
+    source: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<DiskUsage> {
+    const seat = await this.#take();
+    try {
+      return await runOn(seat, job, source, signal);
+    } finally {
+      this.#giveBack(seat);
+    }
+  }
+
+  #take(): Promise<Seat> {
+    const seat = this.#idle.pop();
+    if (seat !== undefined) {
+      return Promise.resolve(seat);
+    }
+    if (this.#seats.size < this.#size) {
+      return Promise.resolve(this.#start());
+    }
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+    });
+  }
+
+  #giveBack(seat: Seat): void {
+    seat.onDeath = undefined;
+    // A thread that died was taken from the set; whoever waits gets a new one.
+    const next = this.#seats.has(seat) ? seat : undefined;
+    const waiting = this.#waiting.shift();
+    if (waiting !== undefined) {
+      waiting(next ?? this.#start());
+    } else if (next !== undefined) {
+      this.#idle.push(next);
+    }
+  }
+
+  #start(): Seat {
+    const worker = new Worker(new URL('./unpack-worker.ts', import.meta.url));
+    // An idle pool keeps no process alive; a job holds its port open.
+    worker.unref();
+    const seat: Seat = { worker, onDeath: undefined };
+    const died = (error: Error): void => {
+      this.#seats.delete(seat);
+      const at = this.#idle.indexOf(seat);
+      if (at !== -1) {
+        this.#idle.splice(at, 1);
+      }
+      seat.onDeath?.(error);
+    };
+    worker.on('error', (error) => died(error as Error));
+    worker.on('exit', () => died(new Error('the unpack thread ended')));
+    this.#seats.add(seat);
+    return seat;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#seats].map(({ worker }) => worker.terminate()));
+  }
+}
+
+async function runOn(
+  seat: Seat,
+  job: UnpackJob,
+  source: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<DiskUsage> {
+  signal.throwIfAborted();
+  const { port1: port, port2 } = new MessageChannel();
+  const feeder = new Feeder(port);
+  const result = new Promise<DiskUsage>((resolve, reject) => {
+    port.on('message', (message: FromWorker) => {
+      if ('taken' in message) {
+        feeder.taken();
+      } else if ('done' in message) {
+        resolve(message.done);
+      } else {
+        reject(new RuntimeError(message.failed.kind, message.failed.message));
+      }
+    });
+    seat.onDeath = (error) => reject(new RuntimeError('internal', 'unpack', { cause: error }));
+  });
+  seat.worker.postMessage({ job, port: port2 }, [port2]);
+  const over = result.then(
+    () => feeder.stop(),
+    () => feeder.stop(),
+  );
+  try {
+    await feeder.feed(source, signal);
+    return await result;
+  } catch (error) {
+    feeder.abort();
+    await over;
+    throw error;
+  } finally {
+    port.close();
+  }
+}
+
+/** Sends a source to a worker, a few chunks ahead of it at most. */
+class Feeder {
+  readonly #port: MessagePort;
+  #underWay = 0;
+  #stopped = false;
+  #wake: (() => void) | undefined;
+
+  constructor(port: MessagePort) {
+    this.#port = port;
+  }
+
+  taken(): void {
+    this.#underWay -= 1;
+    this.#wake?.();
+  }
+
+  /** The worker has ended: nothing more is sent. */
+  stop(): void {
+    this.#stopped = true;
+    this.#wake?.();
+  }
+
+  abort(): void {
+    this.#send({ abort: true });
+  }
+
+  /** Ends early, without error, when the worker does: its own answer tells why. */
+  async feed(source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+    const onAbort = (): void => this.#wake?.();
+    signal.addEventListener('abort', onAbort);
+    try {
+      let buffer = new Uint8Array(chunkBytes);
+      let filled = 0;
+      for await (const piece of source) {
+        // Copied into memory of its own: pieces of a socket share theirs, and can't be handed over.
+        for (let at = 0; at < piece.length; ) {
+          const part = piece.subarray(at, at + chunkBytes - filled);
+          buffer.set(part, filled);
+          at += part.length;
+          filled += part.length;
+          if (filled === chunkBytes) {
+            await this.#sendChunk(buffer, signal);
+            buffer = new Uint8Array(chunkBytes);
+            filled = 0;
+          }
+        }
+        if (this.#stopped) {
+          return;
+        }
+      }
+      if (filled > 0) {
+        await this.#sendChunk(buffer.slice(0, filled), signal);
+      }
+      this.#send({ end: true });
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async #sendChunk(chunk: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
+    while (this.#underWay >= window && !this.#stopped) {
+      signal.throwIfAborted();
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    signal.throwIfAborted();
+    this.#underWay += 1;
+    this.#send({ chunk }, [chunk.buffer]);
+  }
+
+  #send(message: ToWorker, transfer: ArrayBuffer[] = []): void {
+    if (!this.#stopped) {
+      this.#port.postMessage(message, transfer);
+    }
+  }
+}

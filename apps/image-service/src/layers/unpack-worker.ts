@@ -1,0 +1,66 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type MessagePort, parentPort } from 'node:worker_threads';
+import { messageOf, RuntimeError } from '@gantry/errors';
+import { TarReader } from '@gantry/tar';
+import { treeUsage } from './tree-usage.ts';
+import { kindOfFault, TreeWriter } from './tree-writer.ts';
+import type { FromWorker, LayerNotes, ToWorker, UnpackJob } from './unpack-job.ts';
+import { unpackStream } from './unpack-stream.ts';
+
+/*
+ * A worker thread: extracts one layer at a time with synchronous file system
+ * calls, so that the service's own loop stays free.
+ */
+
+parentPort?.on('message', ({ job, port }: { job: UnpackJob; port: MessagePort }) => {
+  const answer = (message: FromWorker): void => port.postMessage(message);
+  void unpack(job, port)
+    .then(
+      (done) => answer({ done }),
+      (error: unknown) =>
+        answer({ failed: { kind: kindOfFault(error), message: messageOf(error) } }),
+    )
+    .finally(() => port.close());
+});
+
+async function unpack(job: UnpackJob, port: MessagePort) {
+  const root = join(job.directory, 'fs');
+  mkdirSync(root);
+  const writer = new TreeWriter(root);
+  try {
+    const reader = new TarReader(writer);
+    await unpackStream(job.layer, chunksOf(port), (chunk) => reader.push(chunk), job.maxBytes);
+    reader.finish();
+    writer.finish();
+  } finally {
+    writer.close();
+  }
+  const notes: LayerNotes = { implicit: writer.implicitDirectories() };
+  writeFileSync(join(job.directory, 'layer.json'), JSON.stringify(notes));
+  return treeUsage(job.directory);
+}
+
+async function* chunksOf(port: MessagePort): AsyncGenerator<Uint8Array> {
+  const queue: ToWorker[] = [];
+  let wake: (() => void) | undefined;
+  port.on('message', (message: ToWorker) => {
+    queue.push(message);
+    wake?.();
+  });
+  for (;;) {
+    const message = queue.shift();
+    if (message === undefined) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    } else if ('chunk' in message) {
+      yield message.chunk;
+      port.postMessage({ taken: true } satisfies FromWorker);
+    } else if ('end' in message) {
+      return;
+    } else {
+      throw new RuntimeError('canceled', 'unpack was stopped');
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { hasCode, tryLockFile } from '@gantry/host';
+
+/** A place that is gone when it is disposed of, unless it was moved away by then. */
+export interface TemporaryPath extends AsyncDisposable {
+  readonly path: string;
+}
+
+/**
+ * Where unfinished things lie: `tmp/<process>/`, beside a lock file that its
+ * process holds. The kernel drops the lock when the process dies, so that the
+ * next one to start knows whose remains may go.
+ */
+export class TemporarySpace implements AsyncDisposable {
+  readonly #own: string;
+  readonly #lock: AsyncDisposable;
+
+  private constructor(own: string, lock: AsyncDisposable) {
+    this.#own = own;
+    this.#lock = lock;
+  }
+
+  /** Takes a place of its own below `root` and removes what dead processes left there. */
+  static async open(root: string): Promise<TemporarySpace> {
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    for (;;) {
+      const own = join(root, randomBytes(8).toString('hex'));
+      const lock = tryLockFile(`${own}.lock`, { remove: true });
+      // Another that starts now may have tried the new file first, to see whether it is a remain.
+      if (lock !== undefined) {
+        await mkdir(own, { mode: 0o700 });
+        await removeRemains(root);
+        return new TemporarySpace(own, lock);
+      }
+    }
+  }
+
+  /** A path that nothing lies at yet. */
+  file(): TemporaryPath {
+    const path = join(this.#own, randomBytes(8).toString('hex'));
+    return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+  }
+
+  /** A new, empty directory. */
+  async directory(): Promise<TemporaryPath> {
+    const place = this.file();
+    await mkdir(place.path, { mode: 0o700 });
+    return place;
+  }
+
+  /** Removes a tree: gone under its name at once, from the disk when this resolves. Missing is a success. */
+  async discard(path: string): Promise<void> {
+    await using trash = this.file();
+    try {
+      await rename(path, trash.path);
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) {
+        throw error;
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.#own, { recursive: true, force: true });
+    await this.#lock[Symbol.asyncDispose]();
+  }
+}
+
+async function removeRemains(root: string): Promise<void> {
+  for (const name of await readdir(root)) {
+    const path = join(root, name.replace(/\.lock$/, ''));
+    const lock = tryLockFile(`${path}.lock`, { remove: true });
+    if (lock !== undefined) {
+      try {
+        await rm(path, { recursive: true, force: true });
+      } finally {
+        await lock[Symbol.asyncDispose]();
+      }
+    }
+  }
+}

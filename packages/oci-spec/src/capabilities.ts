@@ -20,7 +20,8 @@ const known: ReadonlySet<string> = new Set(capabilityNames);
  * The capability sets of a container's first process. `ALL` means what this
  * host can give (`available`); it is applied before single names, so that
  * "drop ALL, add X" and "add ALL, drop X" both do what they say, and a single
- * drop beats a single add. Throws `invalid-argument` for a name that no kernel knows.
+ * drop beats a single add. Single adds are given as asked: where the host lacks one, the
+ * runtime says so. Throws `invalid-argument` for a name that no kernel knows.
  */
 export function capabilitiesOf(
   request: CapabilityRequest,
@@ -36,7 +37,8 @@ export function capabilitiesOf(
     canonicalName(name, 'add_ambient'),
   );
 
-  const granted = new Set<string>(defaultCapabilities);
+  // Inside another container some of them may be gone: to give them would fail every start.
+  const granted = new Set(defaultCapabilities.filter((name) => available.includes(name)));
   if (add.includes(all)) {
     grant(granted, available);
   }

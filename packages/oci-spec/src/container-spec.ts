@@ -172,9 +172,10 @@ function mountsOf(
       ),
       shmMount(options, sandbox.shmPath),
     ],
-    volumes: input.volumes.map(({ containerPath, source }) =>
-      bind(cleanPath(containerPath), source, ['rw']),
-    ),
+    volumes: input.volumes
+      .map(({ containerPath, source }) => bind(cleanPath(containerPath), source, ['rw']))
+      // An image can't have its own root hidden.
+      .filter(({ destination }) => destination !== '/'),
     requested: input.mounts.map((mount) => criMount(mount, host)),
   });
 }

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { NamespaceMode, PodSandboxConfigSchema } from '@gantry/proto';
+import { podSysctls } from './sysctls.ts';
+
+const both = { unprivilegedPorts: true, unprivilegedIcmp: true };
+const of = (init: MessageInitShape<typeof PodSandboxConfigSchema>, defaults = both) =>
+  podSysctls(create(PodSandboxConfigSchema, init), defaults);
+const ports = { 'net.ipv4.ip_unprivileged_port_start': '0' };
+const icmp = { 'net.ipv4.ping_group_range': '0 2147483647' };
+
+test('a pod may bind low ports and ping, as far as the node lets it', () => {
+  assert.deepEqual(of({}), { ...ports, ...icmp });
+  assert.deepEqual(of({}, { unprivilegedPorts: true, unprivilegedIcmp: false }), ports);
+  assert.deepEqual(of({}, { unprivilegedPorts: false, unprivilegedIcmp: true }), icmp);
+});
+
+test('what the request says counts', () => {
+  const sysctls = { 'net.ipv4.ping_group_range': '1 0', 'net/ipv4/tcp_fin_timeout': '9' };
+  assert.deepEqual(of({ linux: { sysctls } }), {
+    ...ports,
+    'net.ipv4.ping_group_range': '1 0',
+    'net.ipv4.tcp_fin_timeout': '9',
+  });
+});
+
+test('on the host’s network nothing is changed', () => {
+  const securityContext = { namespaceOptions: { network: NamespaceMode.NODE } };
+  assert.deepEqual(of({ linux: { securityContext } }), {});
+});
+
+test('in a user namespace the range of groups is left alone', () => {
+  const usernsOptions = { mode: NamespaceMode.POD };
+  assert.deepEqual(
+    of({ linux: { securityContext: { namespaceOptions: { usernsOptions } } } }),
+    ports,
+  );
+});

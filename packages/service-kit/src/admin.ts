@@ -60,7 +60,7 @@ async function healthOf(options: AdminOptions): Promise<string | undefined> {
 
 /** Asks every instance of `service` for its metrics; those that answer within `timeoutMs`. */
 export async function gatherMetrics(
-  bus: Bus,
+  bus: Pick<Bus, 'gather'>,
   service: ServiceName,
   timeoutMs?: number,
 ): Promise<string[]> {
@@ -74,7 +74,7 @@ export async function gatherMetrics(
  * without a problem means that the service can be used.
  */
 export async function gatherHealth(
-  bus: Bus,
+  bus: Pick<Bus, 'gather'>,
   service: ServiceName,
   timeoutMs?: number,
 ): Promise<HealthReport[]> {

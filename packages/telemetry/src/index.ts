@@ -4,6 +4,7 @@ export { createLogger, type Logger, type LoggerOptions } from './logger.ts';
 export { mergeMetrics } from './merge-metrics.ts';
 export { readTraces, type SpanTree, type TraceQuery, type TraceTree } from './read-traces.ts';
 export { newRegistry } from './registry.ts';
+export { openRemoteSpan, type RemoteSpan } from './remote-span.ts';
 export { asOwner, type SpanOwner } from './span-owner.ts';
 export {
   startTelemetry,

@@ -1,0 +1,48 @@
+import { pauseImageName } from '@gantry/debian-image';
+import { flag, type Invocation, requireRoot } from '../invocation.ts';
+import { describeCni } from '../stack/cni-config.ts';
+import { ensurePackages } from '../stack/packages.ts';
+import { startStack } from '../stack/start-stack.ts';
+import { supervise } from './supervise.ts';
+
+/** `gantry up`: starts the stack and returns once it answers; with --foreground it stays. */
+export async function up(invocation: Invocation): Promise<void> {
+  requireRoot('up');
+  const config = invocation.config();
+  await ensurePackages(config, {
+    install: flag(invocation, 'install'),
+    note: invocation.note,
+    signal: invocation.signal,
+  });
+  await describeCni(config, { write: flag(invocation, 'cni'), note: invocation.note });
+  const options = {
+    config,
+    configFile: invocation.configFile,
+    compact: flag(invocation, 'compact') || config.services.compact,
+    note: invocation.note,
+    signal: invocation.signal,
+  };
+  if (flag(invocation, 'foreground')) {
+    const supervisor = supervise(invocation);
+    await Promise.race([supervisor, startStack({ ...options, spawn: false })]);
+    await supervisor;
+    return;
+  }
+  const { wasUp } = await startStack({ ...options, spawn: true });
+  const socket = config.grpc.socket;
+  invocation.out(
+    wasUp
+      ? `Gantry is up already, on ${socket}\n`
+      : [
+          `Gantry is up, on ${socket}`,
+          `  look:     gantry ps, gantry pods, gantry images, gantry doctor`,
+          `  kubelet:  --container-runtime-endpoint=unix://${socket}`,
+          `  logs:     ${config.state_dir}/log`,
+          `  stop:     gantry down (pods keep running)`,
+          '',
+        ].join('\n'),
+  );
+  if (config.pods.sandbox_image !== pauseImageName) {
+    invocation.note(`pods use the sandbox image ${config.pods.sandbox_image}`);
+  }
+}

@@ -1,0 +1,17 @@
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { runServices, type ServiceDefinition } from '@gantry/service-kit';
+import { appsDir, serviceApps } from './supervisor/child-plan.ts';
+
+/*
+ * Every service in one process, for small nodes. The services are found by their path, not
+ * imported: an app knows no other app.
+ */
+const definitions = await Promise.all(
+  Object.keys(serviceApps).map(async (app) => {
+    const url = pathToFileURL(join(appsDir, app, 'src/service.ts')).href;
+    const module = (await import(url)) as { readonly service: ServiceDefinition };
+    return module.service;
+  }),
+);
+await runServices(definitions);

@@ -1,0 +1,95 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type Config, loadConfig } from '@gantry/config';
+import { Command } from 'commander';
+import { type CommandEntry, commands } from './command-table.ts';
+import type { Invocation } from './invocation.ts';
+
+/**
+ * The command line. A command's code is loaded when it is run, so that `gantry ps` does not
+ * pay for `gantry demo`. `exit` gets the exit code of a command that ran.
+ */
+export function makeProgram(exit: (code: number) => void): Command {
+  const program = new Command('gantry')
+    .description('A Kubernetes container runtime. Start with: sudo gantry demo')
+    .version(ownVersion(), '-V, --version')
+    .option('--config <file>', 'config file (default: /etc/gantry/config.toml)')
+    .enablePositionalOptions()
+    .showSuggestionAfterError()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'gantry: ')) });
+  for (const entry of commands) {
+    addCommand(program, entry, exit);
+  }
+  return program;
+}
+
+function addCommand(program: Command, entry: CommandEntry, exit: (code: number) => void): void {
+  const words = entry.name.split(' ');
+  const verb = words.pop() ?? '';
+  const command = groupOf(program, words)
+    .command(`${verb}${entry.args === undefined ? '' : ` ${entry.args}`}`, {
+      hidden: entry.hidden === true,
+    })
+    .description(entry.about)
+    .option('--config <file>', 'config file');
+  for (const [flags, about, fallback] of entry.options ?? []) {
+    command.option(flags, about, fallback);
+  }
+  if (entry.passThrough === true) {
+    // What follows the first argument is a command line of its own.
+    command.passThroughOptions();
+  }
+  command.action(async () => {
+    const run = await entry.load();
+    const code = await run(invocationOf(command));
+    exit(code ?? 0);
+  });
+}
+
+function groupOf(program: Command, words: readonly string[]): Command {
+  let group = program;
+  for (const word of words) {
+    group =
+      group.commands.find((c) => c.name() === word) ??
+      group
+        .command(word)
+        .description(`commands of ${word}`)
+        .option('--config <file>', 'config file');
+  }
+  return group;
+}
+
+function invocationOf(command: Command): Invocation {
+  const options = command.optsWithGlobals<Record<string, unknown>>();
+  const named = options['config'];
+  const configFile = typeof named === 'string' ? resolve(named) : undefined;
+  let config: Config | undefined;
+  return {
+    args: command.args,
+    options,
+    configFile,
+    config: () => (config ??= loadConfig(configFile)),
+    out: (text) => process.stdout.write(text),
+    note: (text) => process.stderr.write(`${text}\n`),
+    signal: interruption(),
+  };
+}
+
+/** Aborts at the first SIGINT or SIGTERM; the second ends the process. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  const stop = (): void => {
+    if (controller.signal.aborted) {
+      process.exit(130);
+    }
+    controller.abort(new DOMException('interrupted', 'AbortError'));
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  return controller.signal;
+}
+
+function ownVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

@@ -1,0 +1,62 @@
+import { open } from 'node:fs/promises';
+import { hasCode } from '@gantry/host';
+
+const tailBytes = 32 * 1024;
+
+interface PinoLine {
+  readonly level: number;
+  readonly time: number;
+  readonly msg: string;
+  readonly err?: { readonly message?: string };
+}
+
+/**
+ * The last complaint in a log that is not older than `sinceMs`: of a service (pino's JSON lines) the last
+ * line of level error or fatal, of anything else the last line that begins with "gantry:" or
+ * tells of an error. Undefined when there is none, or no such file.
+ */
+export async function lastTrouble(file: string, sinceMs: number): Promise<string | undefined> {
+  const lines = (await readTail(file)).trimEnd().split('\n').reverse();
+  for (const line of lines) {
+    const trouble = line.startsWith('{') ? fromPino(line, sinceMs) : fromPlain(line);
+    if (trouble !== undefined) {
+      return trouble;
+    }
+  }
+  return undefined;
+}
+
+function fromPino(line: string, sinceMs: number): string | undefined {
+  let entry: PinoLine;
+  try {
+    entry = JSON.parse(line) as PinoLine;
+  } catch {
+    return undefined; // The first line of the tail may be cut.
+  }
+  if (entry.level < 50 || entry.time < sinceMs) {
+    return undefined;
+  }
+  const detail = entry.err?.message;
+  return detail === undefined || entry.msg.includes(detail) ? entry.msg : `${entry.msg}: ${detail}`;
+}
+
+function fromPlain(line: string): string | undefined {
+  return /^gantry: |\[(FTL|ERR)\]|^\w*Error\b/.test(line)
+    ? line.replace(/^\[\d+\] \S+ \S+ /, '').trim()
+    : undefined;
+}
+
+async function readTail(path: string): Promise<string> {
+  try {
+    await using file = await open(path);
+    const { size } = await file.stat();
+    const from = Math.max(0, size - tailBytes);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from);
+    return buffer.toString('utf8', 0, bytesRead);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) {
+      return '';
+    }
+    throw error;
+  }
+}

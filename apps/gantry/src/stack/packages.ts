@@ -1,0 +1,117 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from '@gantry/config';
+import { RuntimeError } from '@gantry/errors';
+import { findTool, run } from '@gantry/host';
+
+/** Something that must be on the host, and the Debian package that has it. */
+export interface Need {
+  readonly tool: string;
+  readonly package: string;
+  readonly isThere: () => boolean;
+}
+
+const tool = (name: string, debianPackage: string): Need => ({
+  tool: name,
+  package: debianPackage,
+  isThere: () => findTool(name) !== undefined,
+});
+
+/** What `gantry up` can't do without under this config. */
+export function needsOf(config: Config): Need[] {
+  const runtime = config.runtimes[config.default_runtime];
+  const needs = [
+    tool(runtime?.path ?? config.default_runtime, packageOfRuntime(runtime?.path)),
+    tool(config.pods.conmon_path, 'conmon'),
+    plugin('bridge', config),
+    tool('iptables', 'iptables'),
+  ];
+  return config.nats.url === '' ? [...needs, tool(config.nats.path, 'nats-server')] : needs;
+}
+
+function packageOfRuntime(path: string | undefined): string {
+  return path?.endsWith('crun') ? 'crun' : 'runc';
+}
+
+function plugin(name: string, config: Config): Need {
+  return {
+    tool: name,
+    package: 'containernetworking-plugins',
+    isThere: () => config.cni.bin_dirs.some((dir) => existsSync(join(dir, name))),
+  };
+}
+
+export interface EnsureOptions {
+  readonly install: boolean;
+  readonly note: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Checks what is needed; installs what is missing, or throws with the command that does. */
+export async function ensurePackages(config: Config, options: EnsureOptions): Promise<void> {
+  await ensure(needsOf(config), options);
+}
+
+export async function ensure(needs: readonly Need[], options: EnsureOptions): Promise<void> {
+  const missing = missingOf(needs);
+  if (missing.length === 0) {
+    return;
+  }
+  const packages = [...new Set(missing.map((need) => need.package))];
+  if (!options.install) {
+    const what = missing.map((need) => need.tool).join(', ');
+    throw new RuntimeError(
+      'failed-precondition',
+      `${what} missing. Install: apt-get install ${packages.join(' ')} (or let gantry do it: gantry up --install)`,
+    );
+  }
+  await install(packages, options);
+  const still = missingOf(needs);
+  if (still.length > 0) {
+    throw new RuntimeError(
+      'failed-precondition',
+      `${still.map((need) => need.tool).join(', ')} still missing after apt-get install ${packages.join(' ')}`,
+    );
+  }
+}
+
+function missingOf(needs: readonly Need[]): Need[] {
+  return needs.filter((need) => !need.isThere());
+}
+
+async function install(packages: readonly string[], options: EnsureOptions): Promise<void> {
+  if (findTool('apt-get') === undefined) {
+    throw new RuntimeError(
+      'failed-precondition',
+      `install ${packages.join(' ')}: this host has no apt-get. Install them by its own means`,
+    );
+  }
+  options.note(`installing Debian packages: ${packages.join(' ')}`);
+  const args = ['install', '-y', '--no-install-recommends', ...packages];
+  if (!(await apt(args, options.signal)).ok) {
+    options.note('  the package lists are old or missing: apt-get update');
+    await apt(['update', '-q'], options.signal);
+    const again = await apt(args, options.signal);
+    if (!again.ok) {
+      throw new RuntimeError(
+        'failed-precondition',
+        `apt-get ${args.join(' ')}: ${again.said}. Mend that, or install them by hand`,
+      );
+    }
+  }
+}
+
+async function apt(
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<{ readonly ok: boolean; readonly said: string }> {
+  const { exitCode, stderr } = await run('apt-get', args, {
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' },
+    signal,
+  });
+  const complaints = stderr
+    .toString()
+    .split('\n')
+    .filter((line) => line.startsWith('E: '));
+  return { ok: exitCode === 0, said: complaints.map((l) => l.slice(3)).join('; ') };
+}

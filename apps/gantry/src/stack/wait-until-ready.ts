@@ -1,0 +1,165 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Bus, connectBus } from '@gantry/bus';
+import type { Config } from '@gantry/config';
+import { messageOf, RuntimeError } from '@gantry/errors';
+import { hasCode } from '@gantry/host';
+import { credentialsFile, gatherHealth, type HealthReport, natsServers } from '@gantry/service-kit';
+import { expectedInstances, type ServiceApp, serviceApps } from '../supervisor/child-plan.ts';
+import { readStackState, supervisorPaths } from '../supervisor/stack-state.ts';
+import { lastTrouble } from './last-trouble.ts';
+
+const limitMs = 60_000;
+const lookAgainMs = 50;
+const gatherMs = 400;
+/** A service that has died so often without coming up will not. */
+const startsBeforeGivingUp = 4;
+
+export interface ReadyOptions {
+  readonly config: Config;
+  readonly compact: boolean;
+  /** False when the supervisor has been running: starts that it counted are of the past. */
+  readonly startedNow: boolean;
+  readonly note: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Waits until every service of the stack answers on the bus, at most a minute. A service that
+ * answers with a problem is up: the problem is told as a note. Throws `unavailable` with the log's
+ * last complaint of the service that is missing.
+ */
+export async function waitUntilReady(options: ReadyOptions): Promise<void> {
+  const { config, note } = options;
+  const begunMs = Date.now();
+  const waiting = new Set(expectedInstances(config, options.compact).keys());
+  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(limitMs)]);
+  try {
+    await waitForCredentials(options, begunMs, signal);
+    await using bus = await connect(options, begunMs, signal);
+    while (waiting.size > 0) {
+      await failIfHopeless(options, begunMs);
+      for (const app of [...waiting]) {
+        const reports = await healthOf(bus, app);
+        if (reports.length >= (expectedInstances(config, options.compact).get(app) ?? 1)) {
+          waiting.delete(app);
+          tellProblems(app, reports, note);
+        }
+      }
+      signal.throwIfAborted();
+      await sleep(lookAgainMs, undefined, { signal });
+    }
+  } catch (error) {
+    options.signal.throwIfAborted();
+    if (signal.aborted) {
+      const missing = [...waiting].join(', ');
+      throw new RuntimeError(
+        'unavailable',
+        `start Gantry: no answer from ${missing} within ${limitMs / 1000} s. See the logs in ${supervisorPaths(config).logDir}`,
+      );
+    }
+    throw error;
+  }
+}
+
+async function healthOf(bus: Bus, app: ServiceApp): Promise<HealthReport[]> {
+  try {
+    return await gatherHealth(bus, serviceApps[app], gatherMs);
+  } catch {
+    return []; // Nobody there yet, or NATS is just being started again.
+  }
+}
+
+function tellProblems(
+  app: ServiceApp,
+  reports: readonly HealthReport[],
+  note: (text: string) => void,
+): void {
+  for (const { problem } of reports) {
+    if (problem !== undefined) {
+      note(`${app}: ${problem}`);
+    }
+  }
+}
+
+/** The supervisor writes them just before it starts NATS. */
+async function waitForCredentials(
+  options: ReadyOptions,
+  begunMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const file = credentialsFile(options.config, 'cli');
+  while (options.config.nats.url === '' && !(await exists(file))) {
+    await failIfHopeless(options, begunMs);
+    await sleep(lookAgainMs, undefined, { signal });
+  }
+}
+
+async function connect(options: ReadyOptions, begunMs: number, signal: AbortSignal): Promise<Bus> {
+  const { config } = options;
+  const file = credentialsFile(config, 'cli');
+  const stopWatching = new AbortController();
+  const watch = async (): Promise<never> => {
+    for (;;) {
+      await sleep(lookAgainMs, undefined, { signal: stopWatching.signal });
+      await failIfHopeless(options, begunMs);
+    }
+  };
+  const connecting = new AbortController();
+  try {
+    return await Promise.race([
+      connectBus({
+        node: config.node_name,
+        service: 'cli',
+        servers: natsServers(config),
+        signal: AbortSignal.any([signal, connecting.signal]),
+        ...((await exists(file)) ? { credentialsFile: file } : {}),
+      }),
+      watch(),
+    ]);
+  } catch (error) {
+    connecting.abort();
+    throw error;
+  } finally {
+    stopWatching.abort();
+  }
+}
+
+/** Throws when the supervisor has gone or a process dies again and again. */
+async function failIfHopeless(options: ReadyOptions, begunMs: number): Promise<void> {
+  if (!options.startedNow) {
+    return;
+  }
+  const { log, logDir } = supervisorPaths(options.config);
+  const state = await readStackState(options.config);
+  if (state === undefined) {
+    const trouble = await lastTrouble(log, begunMs);
+    if (trouble?.startsWith('gantry: ')) {
+      throw new RuntimeError('unavailable', `start Gantry: ${trouble.slice(8)}`);
+    }
+    return;
+  }
+  for (const child of state.children) {
+    if (child.starts >= startsBeforeGivingUp && child.lastExit !== undefined) {
+      const file = join(logDir, `${child.name}.log`);
+      const trouble = await lastTrouble(file, begunMs).catch(messageOf);
+      throw new RuntimeError(
+        'unavailable',
+        `start ${child.name}: ${trouble ?? child.lastExit}. See ${file}`,
+      );
+    }
+  }
+}
+
+async function exists(file: string): Promise<boolean> {
+  try {
+    await stat(file);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) {
+      return false;
+    }
+    throw error;
+  }
+}

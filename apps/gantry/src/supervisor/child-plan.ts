@@ -1,0 +1,59 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from '@gantry/config';
+
+/** One process to keep running. */
+export interface ChildPlan {
+  /** Unique; its log is <state_dir>/log/<name>.log. */
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+/** The services, and the names that they have on the bus. */
+export const serviceApps = {
+  'cri-gateway': 'gateway',
+  'image-service': 'image',
+  'sandbox-service': 'sandbox',
+  'stream-server': 'stream',
+} as const;
+
+export type ServiceApp = keyof typeof serviceApps;
+
+export const appsDir = join(import.meta.dirname, '../../..');
+
+export interface PlanOptions {
+  readonly configFile: string | undefined;
+  readonly compact: boolean;
+}
+
+/** The services that are to run, most basic first. NATS is not among them: it comes before. */
+export function planServices(config: Config, options: PlanOptions): ChildPlan[] {
+  const configArgs = options.configFile === undefined ? [] : ['--config', options.configFile];
+  const node = (name: string, main: string): ChildPlan => ({
+    name,
+    command: process.execPath,
+    args: ['--disable-warning=ExperimentalWarning', main, ...configArgs],
+  });
+  if (options.compact) {
+    return [node('compact', join(import.meta.dirname, '../compact.ts'))];
+  }
+  const order: ServiceApp[] = ['image-service', 'sandbox-service', 'stream-server', 'cri-gateway'];
+  return order.flatMap((app) =>
+    Array.from({ length: config.services.replicas[app] }, (_, i) =>
+      node(i === 0 ? app : `${app}-${i + 1}`, join(appsDir, app, 'src/main.ts')),
+    ),
+  );
+}
+
+/** How many instances of each service answer on the bus once all are up. */
+export function expectedInstances(
+  config: Config,
+  compact: boolean,
+): ReadonlyMap<ServiceApp, number> {
+  return new Map(
+    (Object.keys(serviceApps) as ServiceApp[])
+      .filter((app) => existsSync(join(appsDir, app, 'src/service.ts')))
+      .map((app) => [app, compact ? 1 : config.services.replicas[app]]),
+  );
+}

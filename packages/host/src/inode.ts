@@ -1,5 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
 import { checked, lazily } from './libc.ts';
+import { onPool } from './on-pool.ts';
 import { systemError } from './system-error.ts';
 
 /*
@@ -29,12 +30,12 @@ const noFollow = 0x100; // AT_SYMLINK_NOFOLLOW
 
 /** Sets an extended attribute (lsetxattr(2)); `name` in full, such as `user.x`. */
 export function setXattr(path: Buffer, name: string, value: Buffer): void {
-  checkedInt(lsetxattr()(cPath(path), name, value, value.length, 0), `set xattr ${name}`);
+  checked(lsetxattr()(cPath(path), name, value, value.length, 0), `set xattr ${name}`);
 }
 
 /** Makes a device node or fifo (mknod(2)); `mode` with its type bits, subject to the umask. */
 export function makeNode(path: Buffer, mode: number, major: number, minor: number): void {
-  checkedInt(mknod()(cPath(path), mode, deviceNumber(major, minor)), 'make node');
+  checked(mknod()(cPath(path), mode, deviceNumber(major, minor)), 'make node');
 }
 
 /** Sets access and modification time, in nanoseconds since the epoch (utimensat(2)). */
@@ -45,34 +46,20 @@ export function setTimes(path: Buffer, accessNanos: bigint, modifyNanos: bigint)
     times.writeBigInt64LE((nanos - rest) / 1_000_000_000n, at * 16);
     times.writeBigInt64LE(rest, at * 16 + 8);
   }
-  checkedInt(utimensat()(currentDirectory, cPath(path), times, noFollow), 'set times');
+  checked(utimensat()(currentDirectory, cPath(path), times, noFollow), 'set times');
 }
 
 /** Writes everything of the file system that holds `path` to disk (syncfs(2)), off the main thread. */
-export function syncFilesystem(path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const fd = openSync(path, 'r');
-    syncfs().async(fd, (error, result) => {
-      closeSync(fd);
-      if (error !== null) {
-        reject(error);
-      } else if (asInt(result) === -1) {
-        // The errno of a pooled call is out of reach; a lost write is what syncfs tells of.
-        reject(systemError(5, `sync file system of ${path}`));
-      } else {
-        resolve();
-      }
-    });
-  });
-}
-
-function checkedInt(result: number, doing: string): void {
-  checked(asInt(result), doing);
-}
-
-// These return a C int, read as a long: the upper half of the register is anyone's.
-function asInt(result: number): number {
-  return Number(BigInt.asIntN(32, BigInt(result)));
+export async function syncFilesystem(path: string): Promise<void> {
+  const fd = openSync(path, 'r');
+  try {
+    if ((await onPool(syncfs(), fd)) === -1) {
+      // The errno of a pooled call is out of reach; a lost write is what syncfs tells of.
+      throw systemError(5, `sync file system of ${path}`);
+    }
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** The kernel's dev_t as glibc lays it out (makedev(3)). */

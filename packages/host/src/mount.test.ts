@@ -171,6 +171,11 @@ test('to unmount what is not mounted is a success', { skip }, async (t) => {
   await unmount(join(dir, 'none'));
 });
 
+test('a thousand can be unmounted at once', { skip }, async (t) => {
+  const dir = tempDir(t);
+  await Promise.all(Array.from({ length: 1000 }, () => unmount(dir)));
+});
+
 test('a mount in use names its holder, and can be detached', { skip }, async (t) => {
   const target = join(tempDir(t), 'm');
   mkdirSync(target);

@@ -5,7 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { isKind, messageOf } from '@gantry/errors';
-import { mountInfo, type NamespaceWorker, run, startNamespaceWorker, unmount } from './index.ts';
+import {
+  findTool,
+  mountInfo,
+  type NamespaceWorker,
+  run,
+  startNamespaceWorker,
+  unmount,
+} from './index.ts';
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root to make namespaces';
 
@@ -135,4 +142,44 @@ test('disposing waits for what is under way and takes nothing more', { skip }, a
   await worker[Symbol.asyncDispose]();
   await pending;
   await assert.rejects(worker.createNetns(join(dir, 'c')), (e) => isKind(e, 'unavailable'));
+});
+
+const strace = findTool('strace');
+const skipInjection = skip === false && strace === undefined ? 'needs strace' : skip;
+
+test('a thread that can not come back is thrown away', { skip: skipInjection }, async (t) => {
+  const { dir } = start(t);
+  const script = `
+    import { existsSync, readdirSync, readlinkSync } from 'node:fs';
+    import { startNamespaceWorker } from ${JSON.stringify(new URL('./index.ts', import.meta.url).href)};
+    const worker = startNamespaceWorker();
+    const paths = ${JSON.stringify([join(dir, 'a'), join(dir, 'b')])};
+    const reasons = [];
+    for (const path of paths) {
+      await worker.createNetns(path).catch((error) => reasons.push(String(error)));
+    }
+    const spaces = () => new Set(readdirSync('/proc/self/task').flatMap((task) => {
+      try { return [readlinkSync('/proc/self/task/' + task + '/ns/net')]; } catch { return []; }
+    })).size;
+    for (const end = Date.now() + 10_000; spaces() > 1 && Date.now() < end; ) {
+      await new Promise((go) => setTimeout(go, 10));
+    }
+    console.log(JSON.stringify({ reasons, left: paths.filter(existsSync), spaces: spaces() }));
+    await worker[Symbol.asyncDispose]();
+  `;
+  // The first setns(2) of each thread fails: two failures mean that two threads were used.
+  const inject = ['-f', '-qq', '-o', '/dev/null', '-e', 'inject=setns:error=EPERM:when=1'];
+  const result = await run(
+    'strace',
+    [...inject, process.execPath, '--input-type=module', '-e', script],
+    { timeoutMs: 60_000 },
+  );
+  assert.equal(result.exitCode, 0, result.stderr.toString());
+  const told = JSON.parse(result.stdout.toString()) as Record<string, unknown>;
+  const reasons = told['reasons'] as string[];
+  assert.equal(reasons.length, 2);
+  for (const reason of reasons) {
+    assert.match(reason, /return to the host's network namespace: .*EPERM/);
+  }
+  assert.deepEqual({ ...told, reasons: [] }, { reasons: [], left: [], spaces: 1 });
 });

@@ -25,7 +25,7 @@ const ifreqFlagsAt = 16;
 const ourNetns = '/proc/thread-self/ns/net';
 
 /** The thread could not go back to the host's network namespace: it must end. */
-export class StrandedThread extends Error {}
+export class StrandedThread extends RuntimeError {}
 
 /**
  * Makes a network namespace with `lo` up and pins it at `path`. It moves the
@@ -106,8 +106,8 @@ function createPin(path: string, doing: string): void {
 
 function goBack(host: number, doing: string): void {
   if (setns()(host, newNet) === -1) {
-    const cause = systemError(lastErrno(), `${doing}: return to the host's network namespace`);
-    throw new StrandedThread(cause.message, { cause });
+    const cause = systemError(lastErrno(), "return to the host's network namespace");
+    throw new StrandedThread(cause.kind, doing, { cause });
   }
 }
 

@@ -1,6 +1,7 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { lastErrno, lazily } from './libc.ts';
 import { mountInfo } from './mount-info.ts';
+import { onPool } from './on-pool.ts';
 import { hasCode, requireCleanPath, systemError } from './system-error.ts';
 
 const umount2 = lazily<[string, number]>('umount2', ['str', 'int']);
@@ -23,7 +24,7 @@ export async function unmount(
   const doing = `unmount ${target}`;
   requireCleanPath(target, doing);
   const flags = noFollow | (options.detach === true ? detachFlag : 0);
-  if ((await onPool(target, flags)) === 0) {
+  if ((await onPool(umount2(), target, flags)) === 0) {
     return;
   }
   // The errno stayed on the pool's thread. Ask again here: a refusal comes before any waiting.
@@ -36,18 +37,6 @@ export async function unmount(
   }
   const error = systemError(errno, doing);
   throw hasCode(error, 'EBUSY') ? systemError(errno, doing, await holdersOf(target)) : error;
-}
-
-function onPool(target: string, flags: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    umount2().async(target, flags, (error, result) => {
-      if (error === null) {
-        resolve(result);
-      } else {
-        reject(error);
-      }
-    });
-  });
 }
 
 /** Mounts below `target`, or else processes with a file or directory open in it, in words. */

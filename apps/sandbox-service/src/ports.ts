@@ -1,3 +1,7 @@
+import type { OciSpec } from '@gantry/oci';
+import type { Container } from './store/container-store.ts';
+import type { Sandbox } from './store/sandbox-store.ts';
+
 /*
  * What sandbox-service needs of the world. Everything here is idempotent on the
  * way down: to detach, kill or delete what is gone already is a success.
@@ -154,6 +158,17 @@ export interface PreparedRoot {
   readonly workDir: string;
 }
 
+/** Makes config.json for the bundles of a pod; the root file system is mounted already. */
+export interface Specs {
+  pause(sandbox: Sandbox, root: PreparedRoot): Promise<OciSpec>;
+  /** Throws `invalid-argument` or `failed-precondition` with the field that is at fault. */
+  container(
+    container: Container,
+    sandbox: Sandbox,
+    root: PreparedRoot,
+  ): Promise<{ readonly spec: OciSpec; readonly stopSignal: number }>;
+}
+
 /** Root file systems, owned by image-service. */
 export interface RootFilesystems {
   prepare(
@@ -163,6 +178,45 @@ export interface RootFilesystems {
   ): Promise<PreparedRoot>;
   release(ownerId: string, options?: CallOptions): Promise<void>;
   list(options?: CallOptions): Promise<readonly string[]>;
+}
+
+/** Mounts in the host's own mount namespace. */
+export interface Mounts {
+  /** Lower directories topmost first. */
+  overlay(mount: {
+    readonly lowerDirs: readonly string[];
+    readonly upperDir: string;
+    readonly workDir: string;
+    readonly target: string;
+  }): Promise<void>;
+  tmpfs(mount: {
+    readonly target: string;
+    readonly sizeBytes: number;
+    readonly mode: number;
+  }): Promise<void>;
+  /** Everything that is mounted on `target`; nothing there is a success. */
+  unmount(target: string): Promise<void>;
+  /** The mount points at or below `directory`. */
+  below(directory: string): Promise<readonly string[]>;
+}
+
+/** Network namespaces, kept alive by a file. */
+export interface Namespaces {
+  /** Makes one with its loopback up, pinned at `path`; the directory is there. */
+  createNetns(path: string): Promise<void>;
+  removeNetns(path: string): Promise<void>;
+}
+
+/** Locks that the kernel drops when their holder dies. */
+export interface Locks {
+  lock(path: string, options?: CallOptions): Promise<AsyncDisposable>;
+  /** Undefined when another holds it. */
+  tryLock(path: string): AsyncDisposable | undefined;
+}
+
+export interface Processes {
+  /** False for a zombie. */
+  isRunning(process: ProcessId): Promise<boolean>;
 }
 
 /** The wall clock, in nanoseconds since the epoch. */

@@ -1,0 +1,46 @@
+import {
+  hasCode,
+  isRunning,
+  lockFile,
+  mountInfo,
+  mountOverlay,
+  mountTmpfs,
+  tryLockFile,
+  unmount,
+} from '@gantry/host';
+import type { Logger } from '@gantry/telemetry';
+import type { Locks, Mounts, Processes } from '../ports.ts';
+
+/** The host's mounts. One that a stray process sits in is detached, so that no pod is stuck in its removal. */
+export function hostMounts(log: Pick<Logger, 'warn'>): Mounts {
+  return {
+    overlay: mountOverlay,
+    tmpfs: mountTmpfs,
+    async unmount(target) {
+      try {
+        await unmount(target);
+      } catch (err) {
+        if (!hasCode(err, 'EBUSY')) {
+          throw err;
+        }
+        log.warn({ err, target }, 'mount is in use: detaching it');
+        await unmount(target, { detach: true });
+      }
+    },
+    async below(directory) {
+      const mounts = await mountInfo();
+      return mounts
+        .map((mount) => mount.mountPoint)
+        .filter((point) => point === directory || point.startsWith(`${directory}/`));
+    },
+  };
+}
+
+/** Lock files; each is unlinked when it is let go, so that none outlives its pod. */
+export const hostLocks: Locks = {
+  lock: (path, { signal } = {}) =>
+    lockFile(path, signal === undefined ? { remove: true } : { remove: true, signal }),
+  tryLock: (path) => tryLockFile(path, { remove: true }),
+};
+
+export const hostProcesses: Processes = { isRunning };

@@ -1,0 +1,123 @@
+import type { Handlers } from '../handlers.ts';
+import type { Paths } from '../paths.ts';
+import type { Clock, ContainerExit, Runtime } from '../ports.ts';
+import type { Container, ContainerFacts } from '../store/container-store.ts';
+import type { Records } from '../store/records.ts';
+
+interface Deps {
+  readonly records: Records;
+  readonly paths: Paths;
+  readonly runtime: Runtime;
+  readonly handlers: Handlers;
+  readonly clock: Clock;
+}
+
+const killedCode = 137;
+const lostCode = 255;
+
+/**
+ * How containers end: one place that kills, that records an exit once, and
+ * that tells those who wait for it. What writes records is called with the lock
+ * of the pod held.
+ */
+export class ContainerEnd {
+  readonly #deps: Deps;
+  readonly #waiting = new Map<string, Set<() => void>>();
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** Kills every process of a running container and records its exit. */
+  async kill(container: Container): Promise<void> {
+    await this.killProcesses(container);
+    await this.recordExit(container, { killed: true });
+  }
+
+  /** Kills every process of a container; needs no lock, and records nothing. */
+  async killProcesses(container: Container): Promise<void> {
+    const { runtime, handlers } = this.#deps;
+    const { init, monitor, handler } = container.facts;
+    await runtime.killAll(handlers.get(handler), container.id, init, monitor);
+  }
+
+  /**
+   * Records how a running container ended, from what conmon wrote down. Where
+   * nothing is written: 137 when we have just killed it, else 255 Unknown.
+   */
+  async recordExit(container: Container, how: { readonly killed: boolean }): Promise<void> {
+    const { records, paths, runtime, clock } = this.#deps;
+    const exit = await runtime.exitOf(container.id, paths.bundle(container.id));
+    const facts = exit === undefined ? lostFacts(how.killed, clock()) : exitFacts(exit);
+    const startedAtNanos = container.facts.startedAtNanos ?? 0n;
+    const finishedAtNanos = max(facts.finishedAtNanos ?? 0n, startedAtNanos);
+    records.containers.update(container.id, {
+      phase: 'exited',
+      facts: { ...facts, finishedAtNanos },
+    });
+    this.tell(container.id);
+  }
+
+  /** Has the runtime forget an exited container, and its cgroup go. Once only. */
+  async deleteFromRuntime(container: Container): Promise<void> {
+    const { records, runtime, handlers } = this.#deps;
+    if (container.facts.inRuntime === true) {
+      await runtime.delete(handlers.get(container.facts.handler), container.id);
+      records.containers.update(container.id, { facts: { inRuntime: false } });
+    }
+  }
+
+  /** Resolves when the exit of a container has been recorded, or it is gone; rejects on abort. */
+  waitForExit(id: string, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = () => {
+        signal.removeEventListener('abort', onAbort);
+        waiting.delete(settle);
+        resolve();
+      };
+      const onAbort = () => {
+        waiting.delete(settle);
+        reject(signal.reason as Error);
+      };
+      const waiting = this.#waiting.get(id) ?? new Set();
+      this.#waiting.set(id, waiting);
+      waiting.add(settle);
+      signal.addEventListener('abort', onAbort, { once: true });
+      const phase = this.#deps.records.containers.find(id)?.phase;
+      if (phase === undefined || phase === 'exited') {
+        settle();
+      } else if (signal.aborted) {
+        onAbort();
+      }
+    });
+  }
+
+  /** Wakes those who wait for a container whose exit has been recorded, here or by another instance. */
+  tell(id: string): void {
+    for (const settle of this.#waiting.get(id) ?? []) {
+      settle();
+    }
+    this.#waiting.delete(id);
+  }
+}
+
+function exitFacts(exit: ContainerExit): Partial<ContainerFacts> {
+  const { exitCode, finishedAtNanos, oomKilled } = exit;
+  const ordinary = exitCode === 0 ? 'Completed' : 'Error';
+  return { exitCode, finishedAtNanos, reason: oomKilled ? 'OOMKilled' : ordinary };
+}
+
+function lostFacts(killed: boolean, finishedAtNanos: bigint): Partial<ContainerFacts> {
+  return killed
+    ? { exitCode: killedCode, finishedAtNanos, reason: 'Error' }
+    : {
+        exitCode: lostCode,
+        finishedAtNanos,
+        reason: 'Unknown',
+        message: 'the container ended while nobody watched: its exit status is lost',
+      };
+}
+
+function max(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}

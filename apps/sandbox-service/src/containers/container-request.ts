@@ -1,0 +1,44 @@
+import { isAbsolute, join } from 'node:path';
+import { RuntimeError } from '@gantry/errors';
+import type { ContainerConfig, ContainerMetadata, ImageSpec } from '@gantry/proto';
+import type { Sandbox } from '../store/sandbox-store.ts';
+
+/** A container's config with what the CRI demands of it. */
+export type CheckedContainerConfig = ContainerConfig & {
+  readonly metadata: ContainerMetadata;
+  readonly image: ImageSpec;
+};
+
+/** Throws `invalid-argument` for a config that no container can be made of; nothing is changed then. */
+export function checkContainerConfig(config: ContainerConfig | undefined): CheckedContainerConfig {
+  const { metadata, image } = config ?? {};
+  if (config === undefined || metadata === undefined) {
+    throw invalid('config.metadata: missing');
+  }
+  if (metadata.name === '') {
+    throw invalid('config.metadata.name: must not be empty');
+  }
+  if (image === undefined || image.image === '') {
+    throw invalid('config.image.image: must not be empty');
+  }
+  if (config.logPath.includes('\0') || config.logPath.split('/').includes('..')) {
+    throw invalid(`config.log_path: "${config.logPath}" leaves the log directory of the pod`);
+  }
+  return { ...config, metadata, image };
+}
+
+/** Where the log of a container goes; undefined where pod or container name no place, and it is discarded. */
+export function logPathOf(sandbox: Sandbox, config: ContainerConfig): string | undefined {
+  const { logDirectory } = sandbox.config;
+  if (logDirectory === '' || config.logPath === '') {
+    return undefined;
+  }
+  if (isAbsolute(config.logPath)) {
+    throw invalid(`config.log_path: "${config.logPath}" must be relative`);
+  }
+  return join(logDirectory, config.logPath);
+}
+
+function invalid(message: string): RuntimeError {
+  return new RuntimeError('invalid-argument', `create container: ${message}`);
+}

@@ -1,0 +1,91 @@
+import type { Handlers } from '../handlers.ts';
+import { shortId } from '../ids.ts';
+import { runSteps, type Step } from '../journal/steps.ts';
+import type { Paths } from '../paths.ts';
+import type { Mounts, RootFilesystems, Runtime } from '../ports.ts';
+import { releaseRoot, removeBundle } from '../rootfs.ts';
+import type { Container } from '../store/container-store.ts';
+import type { Records } from '../store/records.ts';
+import type { ContainerEnd } from './container-end.ts';
+
+export interface RemoveContainerDeps {
+  readonly records: Records;
+  readonly paths: Paths;
+  readonly runtime: Runtime;
+  readonly roots: RootFilesystems;
+  readonly mounts: Mounts;
+  readonly handlers: Handlers;
+  readonly containerEnd: ContainerEnd;
+  readonly faultPoint: (name: string) => void;
+}
+
+const operation = 'remove-container';
+const never = new AbortController().signal;
+
+/** Steps of a removal, each of which may find its work done already. */
+export function removeContainerSteps(deps: RemoveContainerDeps): readonly Step<Container>[] {
+  const { records, containerEnd } = deps;
+  return [
+    {
+      name: 'kill',
+      async run(container) {
+        if (container.phase === 'running') {
+          await containerEnd.kill(container);
+        }
+      },
+    },
+    {
+      name: 'delete',
+      async run({ id }) {
+        await containerEnd.deleteFromRuntime(records.containers.get(id));
+      },
+    },
+    { name: 'root', run: ({ id }) => releaseRoot(deps, id) },
+    { name: 'bundle', run: ({ id }) => removeBundle(deps, id) },
+  ];
+}
+
+/**
+ * Removes a container of a pod whose lock is held; one that runs is killed.
+ * Its record and name go last. Gone already is a success.
+ */
+export async function removeContainer(deps: RemoveContainerDeps, id: string): Promise<void> {
+  const { records } = deps;
+  const container = records.containers.find(id);
+  if (container === undefined) {
+    return;
+  }
+  const doing = `remove container ${shortId(id)}`;
+  deps.faultPoint(`${operation}:intent`);
+  const op = records.commit(() => {
+    if (container.phase === 'created') {
+      // Never to be started any more, should we die half-way.
+      records.containers.update(id, {
+        phase: 'exited',
+        facts: { reason: 'Unknown', exitCode: 255 },
+      });
+    }
+    return records.journal.begin(operation, id, container.sandboxId);
+  });
+  deps.faultPoint(`${operation}:intent:done`);
+  try {
+    await runSteps(removeContainerSteps(deps), container, {
+      operation,
+      doing,
+      signal: never,
+      trail: op.trail,
+      faultPoint: deps.faultPoint,
+    });
+  } catch (cause) {
+    records.commit(() => {
+      records.journal.end(op, 'failed', cause);
+    });
+    throw cause;
+  }
+  records.commit(() => {
+    records.containers.remove(id);
+    records.names.releaseOf(id);
+    records.journal.end(op, 'done');
+  });
+  deps.containerEnd.tell(id);
+}

@@ -1,0 +1,179 @@
+import { messageOf, RuntimeError } from '@gantry/errors';
+import { NamespaceMode } from '@gantry/proto';
+import type { Handlers } from '../handlers.ts';
+import { shortId } from '../ids.ts';
+import { runSteps, type Step, undoSteps } from '../journal/steps.ts';
+import type { Paths } from '../paths.ts';
+import type { CallOptions, Clock, Processes, ProcessId, Runtime } from '../ports.ts';
+import type { Container } from '../store/container-store.ts';
+import type { Records } from '../store/records.ts';
+import { requireReady } from './create-container.ts';
+
+export interface StartContainerDeps {
+  readonly records: Records;
+  readonly paths: Paths;
+  readonly runtime: Runtime;
+  readonly processes: Processes;
+  readonly handlers: Handlers;
+  readonly clock: Clock;
+  readonly faultPoint: (name: string) => void;
+}
+
+/** A container that is being started. Undo needs `container` alone. */
+export interface StartWork {
+  readonly container: Container;
+  init?: ProcessId;
+  monitor?: ProcessId;
+  startedAtNanos?: bigint;
+}
+
+const operation = 'start-container';
+const startErrorCode = 128;
+
+/** How a container gets to run: conmon has the OCI runtime create it, then the user's program is let go. */
+export function startSteps(deps: StartContainerDeps): readonly Step<StartWork>[] {
+  const { records, paths, runtime, handlers } = deps;
+  return [
+    {
+      name: 'create',
+      async run(work, signal) {
+        const { id, config, facts } = work.container;
+        const processes = await runtime.create(
+          {
+            id,
+            name: config.metadata?.name ?? id,
+            handler: handlers.get(facts.handler),
+            bundleDir: paths.bundle(id),
+            stdin: config.stdin,
+            stdinOnce: config.stdinOnce,
+            tty: config.tty,
+            ...(facts.logPath === undefined ? {} : { logPath: facts.logPath }),
+          },
+          { signal },
+        );
+        work.init = processes.init;
+        work.monitor = processes.monitor;
+      },
+      async undo({ container, init, monitor }) {
+        const { id, facts } = container;
+        const handler = handlers.get(facts.handler);
+        await runtime.killAll(handler, id, init, monitor);
+        await runtime.delete(handler, id);
+      },
+    },
+    {
+      name: 'start',
+      async run(work) {
+        const { id, facts } = work.container;
+        const { init, monitor } = work;
+        work.startedAtNanos = deps.clock();
+        // From here on the program may run: who repairs must know whom to look
+        // for. The write costs nothing, the runtime is busy meanwhile.
+        await Promise.all([
+          runtime.start(handlers.get(facts.handler), id),
+          Promise.try(() =>
+            records.containers.update(id, {
+              facts: {
+                startedAtNanos: work.startedAtNanos ?? 0n,
+                ...(init === undefined ? {} : { init }),
+                ...(monitor === undefined ? {} : { monitor }),
+              },
+            }),
+          ),
+        ]);
+      },
+    },
+  ];
+}
+
+/**
+ * Starts a created container of a ready pod; the lock of the pod is held. When
+ * the OCI runtime refuses, the container has exited with StartError, code 128.
+ * A caller that leaves early finds it created still.
+ */
+export async function startContainer(
+  deps: StartContainerDeps,
+  id: string,
+  { signal = new AbortController().signal }: CallOptions = {},
+): Promise<void> {
+  const { records } = deps;
+  const container = records.containers.get(id);
+  const doing = `start container ${shortId(id)}`;
+  await requireStartable(deps, container, doing);
+
+  deps.faultPoint(`${operation}:intent`);
+  const op = records.commit(() => {
+    records.containers.update(id, { facts: { inRuntime: true } });
+    return records.journal.begin(operation, id, container.sandboxId);
+  });
+  deps.faultPoint(`${operation}:intent:done`);
+
+  const steps = startSteps(deps);
+  const work: StartWork = { container };
+  const options = { operation, doing, signal, trail: op.trail, faultPoint: deps.faultPoint };
+  try {
+    await runSteps(steps, work, options);
+  } catch (error) {
+    const left = await undoSteps(steps, work, options).then(
+      () => false,
+      () => true,
+    );
+    records.commit(() => {
+      const facts = signal.aborted ? {} : startError(deps, error);
+      records.containers.update(id, {
+        ...(signal.aborted && !left ? {} : { phase: 'exited' }),
+        facts: { ...facts, inRuntime: left },
+      });
+      records.journal.end(op, 'failed', error);
+    });
+    throw error;
+  }
+  records.commit(() => {
+    records.containers.update(id, { phase: 'running' });
+    records.journal.end(op, 'done');
+  });
+}
+
+function startError(deps: StartContainerDeps, error: unknown) {
+  return {
+    startedAtNanos: 0n,
+    finishedAtNanos: deps.clock(),
+    exitCode: startErrorCode,
+    reason: 'StartError',
+    message: messageOf(error),
+  } as const;
+}
+
+async function requireStartable(
+  deps: StartContainerDeps,
+  container: Container,
+  doing: string,
+): Promise<void> {
+  if (container.phase !== 'created') {
+    throw new RuntimeError(
+      'failed-precondition',
+      `${doing}: it is ${container.phase}, not created`,
+    );
+  }
+  requireReady(deps.records.sandboxes.get(container.sandboxId), doing);
+  const options = container.config.linux?.securityContext?.namespaceOptions;
+  if (options?.pid === NamespaceMode.TARGET) {
+    await requireTarget(deps, options.targetId, doing);
+  }
+}
+
+/** config.json points at the target's first process: it must still be that one. */
+async function requireTarget(deps: StartContainerDeps, targetId: string, doing: string) {
+  const target = deps.records.findContainer(targetId);
+  const init = target?.facts.init;
+  if (
+    target?.phase !== 'running' ||
+    init === undefined ||
+    !(await deps.processes.isRunning(init))
+  ) {
+    throw new RuntimeError(
+      'failed-precondition',
+      `${doing}: the container ${targetId} whose processes it shares does not run`,
+    );
+  }
+}

@@ -1,0 +1,111 @@
+import type { PodLock } from '../pods/pod-lock.ts';
+import type { CallOptions, Runtime } from '../ports.ts';
+import type { Container } from '../store/container-store.ts';
+import type { Records } from '../store/records.ts';
+import type { ContainerEnd } from './container-end.ts';
+
+export interface StopContainerDeps {
+  readonly records: Records;
+  readonly podLock: PodLock;
+  readonly runtime: Pick<Runtime, 'signal'>;
+  readonly containerEnd: ContainerEnd;
+}
+
+const sigterm = 15;
+const longestGraceMs = 2 ** 31 - 1;
+
+/**
+ * Stops containers. The stop signal is sent once, by the first call; each call
+ * then waits for its own grace, so that the shortest one wins, and kills what
+ * is left. A caller that leaves during the grace kills nothing.
+ *
+ *   running ──stop signal──▶ grace ──exit──▶ exited
+ *                              └──over──▶ kill ──▶ exited
+ */
+export class ContainerStops {
+  readonly #deps: StopContainerDeps;
+  // Calls that are about to send the signal, in this instance.
+  readonly #signalling = new Set<string>();
+
+  constructor(deps: StopContainerDeps) {
+    this.#deps = deps;
+  }
+
+  /** `graceMs` 0 kills at once. A container that is gone, or does not run, is a success. */
+  async stop(id: string, graceMs: number, { signal }: CallOptions = {}): Promise<void> {
+    const container = this.#deps.records.containers.find(id);
+    if (container?.phase !== 'running') {
+      return;
+    }
+    if (graceMs > 0) {
+      await this.#signalOnce(container);
+      if (await this.#exitsWithin(id, graceMs, signal)) {
+        return;
+      }
+    }
+    await this.#kill(id);
+  }
+
+  async #signalOnce(container: Container): Promise<void> {
+    const { id, facts } = container;
+    if (facts.stopSignaled === true || facts.init === undefined || this.#signalling.has(id)) {
+      return;
+    }
+    this.#signalling.add(id);
+    try {
+      await this.#deps.runtime.signal(facts.init, facts.stopSignal ?? sigterm);
+      // Not under the lock of the pod, which may be busy for long: the record
+      // may have changed, and an update writes all facts.
+      this.#deps.records.commit(() => {
+        if (this.#deps.records.containers.find(id)?.phase === 'running') {
+          this.#deps.records.containers.update(id, { facts: { stopSignaled: true } });
+        }
+      });
+    } finally {
+      this.#signalling.delete(id);
+    }
+  }
+
+  /** False when the grace is over; rejects when the caller leaves. */
+  async #exitsWithin(
+    id: string,
+    graceMs: number,
+    caller: AbortSignal | undefined,
+  ): Promise<boolean> {
+    const over = new AbortController();
+    const timer = setTimeout(
+      () => {
+        over.abort();
+      },
+      Math.min(graceMs, longestGraceMs),
+    );
+    const signals = caller === undefined ? [over.signal] : [over.signal, caller];
+    try {
+      await this.#deps.containerEnd.waitForExit(id, AbortSignal.any(signals));
+      return true;
+    } catch (error) {
+      if (over.signal.aborted && caller?.aborted !== true) {
+        return false;
+      }
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #kill(id: string): Promise<void> {
+    const { records, podLock, containerEnd } = this.#deps;
+    const container = records.containers.find(id);
+    if (container?.phase !== 'running') {
+      return;
+    }
+    // Before the lock: whatever else goes on in the pod must not delay it.
+    await containerEnd.killProcesses(container);
+    await podLock.run(container.sandboxId, async () => {
+      const now = records.containers.find(id);
+      if (now?.phase === 'running') {
+        await containerEnd.recordExit(now, { killed: true });
+      }
+    });
+  }
+}

@@ -1,0 +1,195 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { writeFileAtomic } from '@gantry/host';
+import type { OciSpec } from '@gantry/oci';
+import { isMissing } from '../errno.ts';
+import type { Handlers } from '../handlers.ts';
+import type { Step } from '../journal/steps.ts';
+import type { Paths } from '../paths.ts';
+import type {
+  Attachment,
+  Mounts,
+  Namespaces,
+  Network,
+  PreparedRoot,
+  ProcessId,
+  RootFilesystems,
+  Runtime,
+  Specs,
+} from '../ports.ts';
+import { mountRoot, releaseRoot, removeBundle } from '../rootfs.ts';
+import type { Sandbox } from '../store/sandbox-store.ts';
+import { podNetwork } from './pod-request.ts';
+import { makeSandboxFiles, removeSandboxFiles } from './sandbox-files.ts';
+
+export interface PodStepDeps {
+  readonly paths: Paths;
+  readonly network: Network;
+  readonly runtime: Runtime;
+  readonly roots: RootFilesystems;
+  readonly mounts: Mounts;
+  readonly namespaces: Namespaces;
+  readonly specs: Specs;
+  readonly handlers: Handlers;
+  readonly sandboxImage: string;
+}
+
+/** A pod in the making. Undo needs `sandbox` alone; the rest is what the steps found out. */
+export interface PodWork {
+  readonly sandbox: Sandbox;
+  root?: PreparedRoot;
+  attachment?: Attachment;
+  cgroupsPath?: string;
+  pause?: { readonly init: ProcessId; readonly monitor: ProcessId };
+}
+
+/**
+ * How a pod comes to be. The network is attached beside everything else: only
+ * the namespace must be there first.
+ *
+ *   files ──────────────┐
+ *   root ──▶ mount ──▶ spec ──┬─▶ create ──▶ start
+ *   netns ────────────────────┤
+ *                             └─▶ network
+ */
+export function podSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
+  return [filesStep(deps), ...networkSteps(deps), ...rootSteps(deps), ...pauseSteps(deps)];
+}
+
+function filesStep(deps: PodStepDeps): Step<PodWork> {
+  return {
+    name: 'files',
+    after: [],
+    run: ({ sandbox }) => makeSandboxFiles(deps, sandbox.id, sandbox.config, sandbox.facts.ownShm),
+    undo: ({ sandbox }) => removeSandboxFiles(deps, sandbox.id),
+  };
+}
+
+function networkSteps({ paths, namespaces, network }: PodStepDeps): readonly Step<PodWork>[] {
+  const pod = ({ id, config, facts }: Sandbox) =>
+    podNetwork(id, config, { netnsPath: paths.netns(id), cgroupParent: facts.cgroupParent });
+  return [
+    {
+      name: 'netns',
+      after: [],
+      async run({ sandbox }) {
+        if (!sandbox.facts.hostNetwork) {
+          await namespaces.createNetns(paths.netns(sandbox.id));
+        }
+      },
+      undo: ({ sandbox }) => namespaces.removeNetns(paths.netns(sandbox.id)),
+    },
+    {
+      name: 'network',
+      after: ['netns'],
+      async run(work, signal) {
+        const { facts } = work.sandbox;
+        if (!facts.hostNetwork) {
+          work.attachment = await network.attach(pod(work.sandbox), facts.networkConfig, {
+            signal,
+          });
+        }
+      },
+      async undo({ sandbox, attachment }) {
+        const { hostNetwork, networkConfig } = sandbox.facts;
+        if (!hostNetwork) {
+          const result = attachment?.result;
+          await network.detach(pod(sandbox), { config: networkConfig, result });
+        }
+      },
+    },
+  ];
+}
+
+function rootSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
+  const { roots, sandboxImage } = deps;
+  return [
+    {
+      name: 'root',
+      after: [],
+      async run(work, signal) {
+        work.root = await roots.prepare(work.sandbox.id, sandboxImage, {
+          signal,
+          pullIfMissing: true,
+        });
+      },
+      undo: ({ sandbox }) => releaseRoot(deps, sandbox.id),
+    },
+    {
+      name: 'mount',
+      run: (work) => mountRoot(deps, work.sandbox.id, need(work.root)),
+      undo: ({ sandbox }) => removeBundle(deps, sandbox.id),
+    },
+    {
+      name: 'spec',
+      after: ['mount', 'files'],
+      async run(work) {
+        const { id } = work.sandbox;
+        const spec = await deps.specs.pause(work.sandbox, need(work.root));
+        await writeSpec(deps.paths, id, spec);
+        if (spec.linux.cgroupsPath !== undefined) {
+          work.cgroupsPath = spec.linux.cgroupsPath;
+        }
+      },
+    },
+  ];
+}
+
+function pauseSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
+  const { paths, runtime, handlers } = deps;
+  return [
+    {
+      name: 'create',
+      after: ['spec', 'netns'],
+      async run(work, signal) {
+        const { id, config, facts } = work.sandbox;
+        work.pause = await runtime.create(
+          {
+            id,
+            name: config.metadata?.name ?? id,
+            handler: handlers.get(facts.handler),
+            bundleDir: paths.bundle(id),
+            stdin: false,
+            stdinOnce: false,
+            tty: false,
+          },
+          { signal },
+        );
+      },
+      async undo({ sandbox, pause }) {
+        const handler = handlers.get(sandbox.facts.handler);
+        await runtime.killAll(handler, sandbox.id, pause?.init, pause?.monitor);
+        await runtime.delete(handler, sandbox.id);
+      },
+    },
+    {
+      name: 'start',
+      run: ({ sandbox }, signal) =>
+        runtime.start(handlers.get(sandbox.facts.handler), sandbox.id, { signal }),
+    },
+  ];
+}
+
+/** Writes config.json for the eyes of root only: it has the container's environment. */
+export async function writeSpec(paths: Paths, ownerId: string, spec: OciSpec): Promise<void> {
+  await mkdir(paths.bundle(ownerId), { recursive: true, mode: 0o711 });
+  await writeFileAtomic(paths.spec(ownerId), JSON.stringify(spec), { mode: 0o600 });
+}
+
+/** Undefined where no config.json was written. */
+export async function readSpec(paths: Paths, ownerId: string): Promise<OciSpec | undefined> {
+  try {
+    return JSON.parse(await readFile(paths.spec(ownerId), 'utf8')) as OciSpec;
+  } catch (error) {
+    if (isMissing(error)) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+function need<T>(value: T | undefined): T {
+  if (value === undefined) {
+    throw new Error('a step ran before the one that it comes after');
+  }
+  return value;
+}

@@ -1,0 +1,65 @@
+import { type RemoveContainerDeps, removeContainer } from '../containers/remove-container.ts';
+import { shortId } from '../ids.ts';
+import { runSteps, type Step } from '../journal/steps.ts';
+import { removeBundle } from '../rootfs.ts';
+import type { Sandbox } from '../store/sandbox-store.ts';
+import { removeSandboxFiles } from './sandbox-files.ts';
+import { type StopPodDeps, stopPod } from './stop-pod.ts';
+
+export type RemovePodDeps = StopPodDeps & RemoveContainerDeps;
+
+const operation = 'remove-pod-sandbox';
+const never = new AbortController().signal;
+
+/** Steps of a removal; the pod is stopped already. */
+export function removePodSteps(deps: RemovePodDeps): readonly Step<Sandbox>[] {
+  const { records } = deps;
+  return [
+    {
+      name: 'containers',
+      after: [],
+      async run({ id }) {
+        const containers = records.containers.ofSandbox(id);
+        await Promise.all(containers.map((container) => removeContainer(deps, container.id)));
+      },
+    },
+    { name: 'bundle', after: [], run: ({ id }) => removeBundle(deps, id) },
+    { name: 'files', after: [], run: ({ id }) => removeSandboxFiles(deps, id) },
+  ];
+}
+
+/**
+ * Removes a pod whose lock is held, with its containers; stops it first where
+ * that is not done. Its record and name go last. Gone already is a success.
+ */
+export async function removePod(deps: RemovePodDeps, sandboxId: string): Promise<void> {
+  const { records } = deps;
+  await stopPod(deps, sandboxId);
+  const sandbox = records.sandboxes.find(sandboxId);
+  if (sandbox === undefined) {
+    return;
+  }
+  deps.faultPoint(`${operation}:intent`);
+  const op = records.commit(() => records.journal.begin(operation, sandboxId, sandboxId));
+  deps.faultPoint(`${operation}:intent:done`);
+  try {
+    await runSteps(removePodSteps(deps), sandbox, {
+      operation,
+      doing: `remove pod sandbox ${shortId(sandboxId)}`,
+      signal: never,
+      trail: op.trail,
+      faultPoint: deps.faultPoint,
+      keepGoing: true,
+    });
+  } catch (error) {
+    records.commit(() => {
+      records.journal.end(op, 'failed', error);
+    });
+    throw error;
+  }
+  records.commit(() => {
+    records.sandboxes.remove(sandboxId);
+    records.names.releaseOf(sandboxId);
+    records.journal.end(op, 'done');
+  });
+}

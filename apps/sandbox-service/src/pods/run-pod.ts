@@ -1,0 +1,211 @@
+import { RuntimeError } from '@gantry/errors';
+import { type RunPodSandboxRequest, RunPodSandboxRequestSchema } from '@gantry/proto';
+import type { Handlers } from '../handlers.ts';
+import { newId, type ObjectId, shortId } from '../ids.ts';
+import type { Operation } from '../journal/journal.ts';
+import { type RunOptions, runSteps, type Step, undoSteps } from '../journal/steps.ts';
+import type { Clock, Network } from '../ports.ts';
+import type { Caller, Creation, SharedCreations } from '../shared-creation.ts';
+import { fingerprint } from '../store/fingerprint.ts';
+import { sandboxName } from '../store/name-store.ts';
+import type { Records } from '../store/records.ts';
+import type { Sandbox, SandboxFacts } from '../store/sandbox-store.ts';
+import type { PodLock } from './pod-lock.ts';
+import {
+  type CheckedPodConfig,
+  checkPodConfig,
+  usesHostIpc,
+  usesHostNetwork,
+} from './pod-request.ts';
+import type { PodWork } from './pod-steps.ts';
+
+export interface RunPodDeps {
+  readonly records: Records;
+  readonly handlers: Handlers;
+  readonly podLock: PodLock;
+  readonly network: Pick<Network, 'plan'>;
+  readonly creations: SharedCreations;
+  readonly clock: Clock;
+  readonly faultPoint: (name: string) => void;
+  readonly steps: readonly Step<PodWork>[];
+  /** The cgroup of pods that name none. */
+  readonly cgroupParent: string;
+}
+
+const operation = 'run-pod-sandbox';
+
+/**
+ * Makes a pod and returns its id once it is ready. On failure everything is
+ * undone and the name is free again. The same request once more, while the
+ * first runs or after its caller's deadline, gets the first one's id.
+ */
+export function runPod(
+  deps: RunPodDeps,
+  request: RunPodSandboxRequest,
+  caller: Caller,
+): Promise<string> {
+  const config = checkPodConfig(request.config);
+  const handler = deps.handlers.choose(request.runtimeHandler);
+  const name = sandboxName(config.metadata);
+  const print = fingerprint(RunPodSandboxRequestSchema, request);
+
+  return deps.creations.run(name, print, caller, async (creation) => {
+    const earlier = await earlierResult(deps, name, print, creation.signal);
+    if (earlier !== undefined) {
+      return earlier;
+    }
+    const facts: SandboxFacts = {
+      name,
+      fingerprint: print,
+      delivered: false,
+      requestedHandler: request.runtimeHandler,
+      handler: handler.name,
+      createdAtNanos: deps.clock(),
+      hostNetwork: usesHostNetwork(config),
+      ownShm: !usesHostIpc(config),
+      cgroupParent: config.linux?.cgroupParent || deps.cgroupParent,
+      ...(usesHostNetwork(config) ? {} : { networkConfig: await deps.network.plan() }),
+    };
+    const sandbox: Sandbox = { id: newId(), phase: 'creating', config, facts };
+    await deps.podLock.run(sandbox.id, () => makePod(deps, sandbox, config, creation));
+    return sandbox.id;
+  });
+}
+
+/** Undoes all that the making of a pod may have left on the host; its record stays. */
+export async function undoPod(
+  { steps, faultPoint }: Pick<RunPodDeps, 'steps' | 'faultPoint'>,
+  work: PodWork,
+): Promise<void> {
+  const doing = `run pod sandbox ${shortId(work.sandbox.id)}`;
+  await undoSteps(steps, work, { operation, doing, faultPoint });
+}
+
+async function makePod(
+  deps: RunPodDeps,
+  sandbox: Sandbox,
+  config: CheckedPodConfig,
+  creation: Creation,
+): Promise<void> {
+  const { records } = deps;
+  const op = reserve(deps, sandbox);
+  const work: PodWork = { sandbox };
+  const options: RunOptions = {
+    operation,
+    doing: `run pod sandbox ${config.metadata.namespace}/${config.metadata.name}`,
+    signal: creation.signal,
+    trail: op.trail,
+    faultPoint: deps.faultPoint,
+  };
+  try {
+    await runSteps(deps.steps, work, options);
+    records.commit(() => {
+      records.sandboxes.update(sandbox.id, { phase: 'ready', facts: learnt(deps, work, creation) });
+      records.journal.end(op, 'done');
+    });
+  } catch (error) {
+    await giveUp(deps, work, op, error);
+    throw error;
+  }
+}
+
+function reserve({ records, faultPoint }: RunPodDeps, sandbox: Sandbox): Operation {
+  faultPoint(`${operation}:intent`);
+  const op = records.commit(() => {
+    records.names.reserve(sandbox.facts.name, sandbox.id);
+    records.sandboxes.insert(sandbox);
+    return records.journal.begin(operation, sandbox.id, sandbox.id);
+  });
+  faultPoint(`${operation}:intent:done`);
+  return op;
+}
+
+function learnt({ clock }: RunPodDeps, work: PodWork, creation: Creation): Partial<SandboxFacts> {
+  const { attachment, cgroupsPath, pause, root } = work;
+  return {
+    delivered: creation.awaited(),
+    createdAtNanos: clock(),
+    ...(attachment === undefined ? {} : { attachment }),
+    ...(cgroupsPath === undefined ? {} : { cgroupsPath }),
+    ...(pause === undefined ? {} : { pause }),
+    ...(root === undefined ? {} : { image: imageFacts(root.image) }),
+  };
+}
+
+/** The part of an image that a record keeps. */
+export function imageFacts(image: {
+  readonly id: string;
+  readonly repoTags: readonly string[];
+  readonly repoDigests: readonly string[];
+}): NonNullable<SandboxFacts['image']> {
+  return { id: image.id, repoTags: image.repoTags, repoDigests: image.repoDigests };
+}
+
+// Where the undo fails too the pod is shown, so that a client asks for its removal again.
+async function giveUp(
+  deps: RunPodDeps,
+  work: PodWork,
+  op: Operation,
+  error: unknown,
+): Promise<void> {
+  const { records } = deps;
+  const { id } = work.sandbox;
+  let left: unknown;
+  try {
+    await undoPod(deps, work);
+  } catch (undoError) {
+    left = undoError;
+  }
+  records.commit(() => {
+    if (left === undefined) {
+      records.sandboxes.remove(id);
+      records.names.releaseOf(id);
+    } else {
+      records.sandboxes.update(id, { phase: 'notready', facts: { delivered: true } });
+    }
+    records.journal.end(op, 'failed', error);
+  });
+}
+
+/**
+ * The id of a pod that the same request has made already, where the caller of
+ * that time was not told, or was still waiting when this one came. Throws
+ * `already-exists` when the name belongs to another pod.
+ */
+async function earlierResult(
+  deps: RunPodDeps,
+  name: string,
+  print: string,
+  signal: AbortSignal,
+): Promise<ObjectId | undefined> {
+  const { records, podLock } = deps;
+  const before = sandboxNamed(records, name);
+  if (before === undefined) {
+    return undefined;
+  }
+  // Under its lock it is no longer in the making: it stands, or it is gone.
+  const now = await podLock.run(
+    before.id,
+    () => Promise.resolve(records.sandboxes.find(before.id)),
+    {
+      signal,
+    },
+  );
+  if (now === undefined) {
+    return undefined;
+  }
+  const shared = before.phase === 'creating' || !now.facts.delivered;
+  if (now.facts.fingerprint === print && now.phase === 'ready' && shared) {
+    records.sandboxes.update(now.id, { facts: { delivered: true } });
+    return now.id;
+  }
+  throw new RuntimeError(
+    'already-exists',
+    `run pod sandbox: name "${name}" is reserved for "${now.id}"`,
+  );
+}
+
+function sandboxNamed(records: Records, name: string): Sandbox | undefined {
+  const owner = records.names.ownerOf(name);
+  return owner === undefined ? undefined : records.sandboxes.find(owner);
+}

@@ -1,0 +1,92 @@
+import { mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { DNSConfig, PodSandboxConfig } from '@gantry/proto';
+import { NamespaceMode } from '@gantry/proto';
+import { isMissing } from '../errno.ts';
+import type { Paths } from '../paths.ts';
+import type { Mounts } from '../ports.ts';
+
+const shmBytes = 64 << 20;
+
+interface Deps {
+  readonly paths: Paths;
+  readonly mounts: Mounts;
+}
+
+/** What a pod's containers find as HOSTNAME. */
+export function hostnameOf(config: PodSandboxConfig): string {
+  const network = config.linux?.securityContext?.namespaceOptions?.network;
+  return network === NamespaceMode.NODE || config.hostname === '' ? hostname() : config.hostname;
+}
+
+/** The files that appear under /etc in every container of a pod, and its shared memory. */
+export async function makeSandboxFiles(
+  { paths, mounts }: Deps,
+  id: string,
+  config: PodSandboxConfig,
+  ownShm: boolean,
+): Promise<void> {
+  const directory = paths.sandbox(id);
+  await mkdir(directory, { recursive: true, mode: 0o711 });
+  await Promise.all([
+    writeFile(join(directory, 'hostname'), `${hostnameOf(config)}\n`),
+    writeFile(join(directory, 'hosts'), await hostFile('/etc/hosts')),
+    writeFile(join(directory, 'resolv.conf'), await resolvConf(config.dnsConfig)),
+    ownShm ? makeShm(mounts, paths.shm(id)) : undefined,
+    makeLogDirectory(config.logDirectory),
+  ]);
+}
+
+/** Removes them; what is gone already is fine. The log directory belongs to the kubelet. */
+export async function removeSandboxFiles({ paths, mounts }: Deps, id: string): Promise<void> {
+  await removeShm({ paths, mounts }, id);
+  await rm(paths.sandbox(id), { recursive: true, force: true });
+}
+
+/** Unmounts a pod's shared memory and removes its mount point, so that no `rm -r` ever enters it. */
+export async function removeShm({ paths, mounts }: Deps, id: string): Promise<void> {
+  await mounts.unmount(paths.shm(id));
+  await rmdir(paths.shm(id)).catch((error: unknown) => {
+    if (!isMissing(error)) {
+      throw error;
+    }
+  });
+}
+
+/** resolv.conf(5) as the CRI asks for it; without a config, or with an empty one, the host's own. */
+async function resolvConf(dns: DNSConfig | undefined): Promise<string> {
+  const lines: string[] = [];
+  if (dns !== undefined) {
+    if (dns.searches.length > 0) {
+      lines.push(`search ${dns.searches.join(' ')}`);
+    }
+    lines.push(...dns.servers.map((server) => `nameserver ${server}`));
+    if (dns.options.length > 0) {
+      lines.push(`options ${dns.options.join(' ')}`);
+    }
+  }
+  return lines.length === 0 ? hostFile('/etc/resolv.conf') : `${lines.join('\n')}\n`;
+}
+
+async function hostFile(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (isMissing(error)) {
+      return '';
+    }
+    throw error;
+  }
+}
+
+async function makeShm(mounts: Mounts, target: string): Promise<void> {
+  await mkdir(target, { mode: 0o755, recursive: true });
+  await mounts.tmpfs({ target, sizeBytes: shmBytes, mode: 0o1777 });
+}
+
+async function makeLogDirectory(path: string): Promise<void> {
+  if (path !== '') {
+    await mkdir(path, { recursive: true, mode: 0o755 });
+  }
+}

@@ -1,0 +1,146 @@
+import { RuntimeError } from '@gantry/errors';
+import type { ContainerEnd } from '../containers/container-end.ts';
+import type { Handlers } from '../handlers.ts';
+import { shortId } from '../ids.ts';
+import { runSteps, type Step } from '../journal/steps.ts';
+import type { Paths } from '../paths.ts';
+import type { Mounts, Namespaces, Network, RootFilesystems, Runtime } from '../ports.ts';
+import { releaseRoot } from '../rootfs.ts';
+import type { Records } from '../store/records.ts';
+import type { Sandbox } from '../store/sandbox-store.ts';
+import { podNetwork } from './pod-request.ts';
+import { removeShm } from './sandbox-files.ts';
+
+export interface StopPodDeps {
+  readonly records: Records;
+  readonly paths: Paths;
+  readonly network: Network;
+  readonly runtime: Runtime;
+  readonly roots: RootFilesystems;
+  readonly mounts: Mounts;
+  readonly namespaces: Namespaces;
+  readonly handlers: Handlers;
+  readonly containerEnd: ContainerEnd;
+  readonly faultPoint: (name: string) => void;
+}
+
+const operation = 'stop-pod-sandbox';
+const never = new AbortController().signal;
+
+/**
+ * How a pod ends; every step may find its work done already. The network is
+ * the slowest by far: all else runs beside it.
+ *
+ *   containers ──┬─▶ network ──▶ netns
+ *                ├─▶ pause ──┬─▶ root
+ *                │           └─▶ shm
+ *                └─▶ delete
+ */
+export function stopPodSteps(deps: StopPodDeps): readonly Step<Sandbox>[] {
+  const { records, containerEnd } = deps;
+  return [
+    {
+      name: 'containers',
+      after: [],
+      async run({ id }) {
+        const running = records.containers.ofSandbox(id).filter((c) => c.phase === 'running');
+        await Promise.all(running.map((container) => containerEnd.kill(container)));
+      },
+    },
+    ...networkSteps(deps),
+    ...pauseSteps(deps),
+    {
+      name: 'delete',
+      after: ['containers'],
+      async run({ id }) {
+        const left = records.containers.ofSandbox(id).filter((c) => c.phase === 'exited');
+        await Promise.all(left.map((container) => containerEnd.deleteFromRuntime(container)));
+      },
+    },
+  ];
+}
+
+function networkSteps({ paths, network, namespaces }: StopPodDeps): readonly Step<Sandbox>[] {
+  return [
+    {
+      name: 'network',
+      after: ['containers'],
+      async run({ id, config, facts }) {
+        if (!facts.hostNetwork) {
+          const netnsPath = paths.netns(id);
+          const pod = podNetwork(id, config, { netnsPath, cgroupParent: facts.cgroupParent });
+          const result = facts.attachment?.result;
+          await network.detach(pod, { config: facts.networkConfig, result });
+        }
+      },
+    },
+    {
+      name: 'netns',
+      after: ['network'],
+      async run({ id, facts }) {
+        if (!facts.hostNetwork) {
+          await namespaces.removeNetns(paths.netns(id));
+        }
+      },
+    },
+  ];
+}
+
+function pauseSteps(deps: StopPodDeps): readonly Step<Sandbox>[] {
+  const { runtime, handlers } = deps;
+  return [
+    {
+      name: 'pause',
+      after: ['containers'],
+      async run({ id, facts }) {
+        const handler = handlers.get(facts.handler);
+        await runtime.killAll(handler, id, facts.pause?.init, facts.pause?.monitor);
+        await runtime.delete(handler, id);
+      },
+    },
+    { name: 'root', after: ['pause'], run: ({ id }) => releaseRoot(deps, id) },
+    { name: 'shm', after: ['pause'], run: ({ id }) => removeShm(deps, id) },
+  ];
+}
+
+/**
+ * Stops a pod whose lock is held: not ready first, then all that it has on the
+ * host but its files. Stopped already is a success. A step that fails leaves
+ * the pod not ready; the next call does what is left.
+ */
+export async function stopPod(deps: StopPodDeps, sandboxId: string): Promise<void> {
+  const { records } = deps;
+  const sandbox = records.sandboxes.find(sandboxId);
+  if (sandbox === undefined || sandbox.phase === 'stopped') {
+    return;
+  }
+  if (sandbox.phase === 'creating') {
+    throw new RuntimeError('failed-precondition', `stop pod sandbox ${sandboxId}: not made yet`);
+  }
+  deps.faultPoint(`${operation}:intent`);
+  const op = records.commit(() => {
+    records.sandboxes.update(sandboxId, { phase: 'notready' });
+    return records.journal.begin(operation, sandboxId, sandboxId);
+  });
+  deps.faultPoint(`${operation}:intent:done`);
+  try {
+    await runSteps(stopPodSteps(deps), sandbox, {
+      operation,
+      doing: `stop pod sandbox ${shortId(sandboxId)}`,
+      // Half a stop helps nobody: it goes on when the caller has left.
+      signal: never,
+      trail: op.trail,
+      faultPoint: deps.faultPoint,
+      keepGoing: true,
+    });
+  } catch (error) {
+    records.commit(() => {
+      records.journal.end(op, 'failed', error);
+    });
+    throw error;
+  }
+  records.commit(() => {
+    records.sandboxes.update(sandboxId, { phase: 'stopped' });
+    records.journal.end(op, 'done');
+  });
+}

@@ -1,0 +1,84 @@
+import { stat } from 'node:fs/promises';
+import type { Logger } from '@gantry/telemetry';
+import type { ContainerEnd } from '../containers/container-end.ts';
+import { isMissing } from '../errno.ts';
+import type { Paths } from '../paths.ts';
+import type { Processes, ProcessId, Runtime } from '../ports.ts';
+import type { Container } from '../store/container-store.ts';
+import type { Records } from '../store/records.ts';
+
+export interface ReconcilePodDeps {
+  readonly records: Records;
+  readonly paths: Paths;
+  readonly runtime: Runtime;
+  readonly processes: Processes;
+  readonly containerEnd: ContainerEnd;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
+}
+
+/**
+ * Brings the records of one pod in line with the host, after a time when nobody
+ * watched; the lock of the pod is held and nothing is left open on it.
+ */
+export async function reconcilePod(deps: ReconcilePodDeps, sandboxId: string): Promise<void> {
+  const { records, log } = deps;
+  const sandbox = records.sandboxes.find(sandboxId);
+  if (sandbox === undefined) {
+    return;
+  }
+  await Promise.all(
+    records.containers.ofSandbox(sandboxId).map((c) => reconcileContainer(deps, c)),
+  );
+  if (sandbox.phase === 'ready' && (await ended(deps, sandboxId, sandbox.facts.pause))) {
+    records.sandboxes.update(sandboxId, { phase: 'notready' });
+    log.info({ sandbox: sandboxId }, 'pause container is gone: sandbox is not ready');
+  }
+}
+
+async function reconcileContainer(deps: ReconcilePodDeps, container: Container): Promise<void> {
+  const { records, containerEnd, log } = deps;
+  const { id, phase, facts } = container;
+  if (phase === 'running' && (await ended(deps, id, facts))) {
+    // Where conmon was killed the container may live on: nobody would ever
+    // tell how it ends, so it ends here.
+    await containerEnd.killProcesses(container);
+    await containerEnd.recordExit(container, { killed: false });
+    const { exitCode, reason } = records.containers.get(id).facts;
+    log.info({ container: id, exit_code: exitCode, reason }, 'has exited while nobody watched');
+  }
+  if (phase === 'created' && !(await exists(deps.paths.spec(id)))) {
+    // The host was started anew: its bundle is gone.
+    await containerEnd.recordExit(container, { killed: false });
+  }
+  const now = records.containers.find(id);
+  if (now?.phase === 'exited') {
+    await containerEnd.deleteFromRuntime(now);
+  }
+}
+
+/** An exit was written down, or the process that would write it is gone. */
+async function ended(
+  { runtime, paths, processes }: ReconcilePodDeps,
+  ownerId: string,
+  held: { readonly init?: ProcessId; readonly monitor?: ProcessId } = {},
+): Promise<boolean> {
+  if ((await runtime.exitOf(ownerId, paths.bundle(ownerId))) !== undefined) {
+    return true;
+  }
+  if (held.monitor !== undefined && (await processes.isRunning(held.monitor))) {
+    return false;
+  }
+  return true;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) {
+      return false;
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,53 @@
+import { mkdir, rm, rmdir } from 'node:fs/promises';
+import { isMissing } from './errno.ts';
+import type { Paths } from './paths.ts';
+import type { Mounts, PreparedRoot, RootFilesystems } from './ports.ts';
+
+interface Deps {
+  readonly paths: Paths;
+  readonly mounts: Mounts;
+  readonly roots: RootFilesystems;
+}
+
+/** Makes the bundle directory of a container and mounts its root file system there. */
+export async function mountRoot(
+  { paths, mounts }: Pick<Deps, 'paths' | 'mounts'>,
+  ownerId: string,
+  root: PreparedRoot,
+): Promise<void> {
+  const target = paths.rootfs(ownerId);
+  // runc enters the bundle as root of the host, or as the mapped root of a user namespace.
+  await mkdir(target, { recursive: true, mode: 0o711 });
+  await mounts.overlay({
+    lowerDirs: root.lowerDirs,
+    upperDir: root.upperDir,
+    workDir: root.workDir,
+    target,
+  });
+}
+
+/** Unmounts the root file system of a container and removes its bundle; idempotent. */
+export async function removeBundle(
+  { paths, mounts }: Pick<Deps, 'paths' | 'mounts'>,
+  ownerId: string,
+): Promise<void> {
+  await unmountRoot({ paths, mounts }, ownerId);
+  await rm(paths.bundle(ownerId), { recursive: true, force: true });
+}
+
+/** Unmounts and gives the directories back to image-service; the rest of the bundle stays. Idempotent. */
+export async function releaseRoot({ paths, mounts, roots }: Deps, ownerId: string): Promise<void> {
+  await unmountRoot({ paths, mounts }, ownerId);
+  await roots.release(ownerId);
+}
+
+async function unmountRoot({ paths, mounts }: Pick<Deps, 'paths' | 'mounts'>, ownerId: string) {
+  const target = paths.rootfs(ownerId);
+  await mounts.unmount(target);
+  // Not rm -r: should anything still be mounted, this fails and nothing is lost.
+  await rmdir(target).catch((error: unknown) => {
+    if (!isMissing(error)) {
+      throw error;
+    }
+  });
+}

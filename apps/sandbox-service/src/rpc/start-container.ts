@@ -1,0 +1,15 @@
+import { type StartContainerDeps, startContainer } from '../containers/start-container.ts';
+import type { PodLock } from '../pods/pod-lock.ts';
+import type { RuntimeMethod } from './handlers.ts';
+
+interface Deps extends StartContainerDeps {
+  readonly podLock: PodLock;
+}
+
+export function startContainerMethod(deps: Deps): RuntimeMethod<'startContainer'> {
+  return async ({ containerId }, { signal }) => {
+    const { id, sandboxId } = deps.records.getContainer(containerId);
+    await deps.podLock.run(sandboxId, () => startContainer(deps, id, { signal }), { signal });
+    return {};
+  };
+}

@@ -1,0 +1,19 @@
+import type { ContainerStops } from '../containers/stop-container.ts';
+import type { Records } from '../store/records.ts';
+import type { RuntimeMethod } from './handlers.ts';
+
+interface Deps {
+  readonly records: Records;
+  readonly stops: ContainerStops;
+}
+
+/** A container that is unknown, or does not run, is a success. The timeout is in seconds. */
+export function stopContainer({ records, stops }: Deps): RuntimeMethod<'stopContainer'> {
+  return async ({ containerId, timeout }, { signal }) => {
+    const container = records.findContainer(containerId);
+    if (container !== undefined) {
+      await stops.stop(container.id, Number(timeout) * 1000, { signal });
+    }
+    return {};
+  };
+}

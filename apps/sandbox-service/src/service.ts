@@ -1,0 +1,79 @@
+import { readFileSync } from 'node:fs';
+import { faultPoint, startNamespaceWorker } from '@gantry/host';
+import type { ServiceContext, ServiceDefinition, StartedService } from '@gantry/service-kit';
+import { startCniNetwork } from './adapters/cni-network.ts';
+import { probeConfiguredHandlers, startConmonRuntime } from './adapters/conmon-runtime.ts';
+import { hostLocks, hostMounts, hostProcesses } from './adapters/host.ts';
+import { remoteRootFilesystems } from './adapters/image-service.ts';
+import { Handlers } from './handlers.ts';
+import { Paths } from './paths.ts';
+import { handlerProblem } from './rpc/status.ts';
+import { gatherHostFacts } from './specs/host-facts.ts';
+import { openSpecs } from './specs/open-specs.ts';
+import { startSandboxService } from './start-sandbox-service.ts';
+import { openRecords } from './store/records.ts';
+
+/** Pods and containers of one node. Any number of instances may run beside each other. */
+export const service: ServiceDefinition = { name: 'sandbox', start };
+
+async function start(context: ServiceContext): Promise<StartedService> {
+  const { config, bus, log, metrics, instance } = context;
+  const paths = new Paths(config);
+  await using undo = new AsyncDisposableStack();
+  const records = undo.use(openRecords(paths.records, instance));
+  const namespaces = undo.use(startNamespaceWorker());
+  const [network, runtime, probed, facts] = await Promise.all([
+    startCniNetwork(config),
+    startConmonRuntime(config),
+    probeConfiguredHandlers(config),
+    gatherHostFacts(),
+  ]);
+  undo.use(network);
+  const handlers = new Handlers([...probed.values()], config.default_runtime);
+  for (const handler of handlers.all) {
+    if (handler.unusable !== undefined) {
+      log.warn(
+        { handler: handler.name, reason: handler.unusable },
+        'runtime handler is not usable',
+      );
+    }
+  }
+  if (facts.lowestOomScoreAdj > -1000) {
+    log.warn(
+      { lowest: facts.lowestOomScoreAdj },
+      'no CAP_SYS_RESOURCE: lower oom_score_adj values are raised to what this host allows',
+    );
+  }
+  const sandbox = undo.use(
+    await startSandboxService({
+      config,
+      paths,
+      records,
+      handlers,
+      network,
+      runtime,
+      namespaces,
+      log,
+      metrics,
+      faultPoint,
+      roots: remoteRootFilesystems(bus),
+      mounts: hostMounts(log),
+      locks: hostLocks,
+      processes: hostProcesses,
+      specs: openSpecs({ facts, paths, handlers, records, config }),
+      clock: () => BigInt(Date.now()) * 1_000_000n,
+      version: packageVersion(),
+    }),
+  );
+  const running = undo.move();
+  return {
+    handlers: sandbox.handlers,
+    health: () => Promise.resolve(handlerProblem(handlers)),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+function packageVersion(): string {
+  const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
+}

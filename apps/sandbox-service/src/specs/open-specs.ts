@@ -1,0 +1,195 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config } from '@gantry/config';
+import { RuntimeError } from '@gantry/errors';
+import { resolveInRoot } from '@gantry/host';
+import { type ImageConfig, parseImageConfig } from '@gantry/oci';
+import {
+  containerSpec,
+  type HostFacts,
+  namespacesOfPid,
+  type PodNamespaces,
+  parseSeccompProfile,
+  pauseSpec,
+  type SandboxFacts,
+  type SeccompProfile,
+  seccompRequestOf,
+  stopSignalOf,
+} from '@gantry/oci-spec';
+import { NamespaceMode } from '@gantry/proto';
+import { isMissing } from '../errno.ts';
+import type { Handlers } from '../handlers.ts';
+import type { Paths } from '../paths.ts';
+import { hostnameOf } from '../pods/sandbox-files.ts';
+import type { PreparedRoot, RuntimeHandler, Specs } from '../ports.ts';
+import type { Container } from '../store/container-store.ts';
+import type { Records } from '../store/records.ts';
+import type { Sandbox } from '../store/sandbox-store.ts';
+import { supports } from './handler-features.ts';
+import { devicesBelow, resolveDevice } from './host-devices.ts';
+import { appArmorFacts, type StaticFacts } from './host-facts.ts';
+import { resolveMounts } from './resolve-mounts.ts';
+
+interface Deps {
+  readonly facts: StaticFacts;
+  readonly paths: Paths;
+  readonly handlers: Handlers;
+  readonly records: Pick<Records, 'findContainer'>;
+  readonly config: Pick<Config, 'pods'>;
+}
+
+/** Gathers what a spec depends on, from the request, the image's root and the host, and has it made. */
+export function openSpecs(deps: Deps): Specs {
+  const { pods } = deps.config;
+  return {
+    async pause(sandbox, root) {
+      const handler = deps.handlers.get(sandbox.facts.handler);
+      const profile = await localhostProfile(sandbox.config.linux?.securityContext);
+      return pauseSpec({
+        ...(await shared(deps, sandbox.id, root, handler, false)),
+        sandbox: sandboxFacts(deps, sandbox),
+        openFiles: pods.nofile_limit,
+        unprivilegedPorts: pods.enable_unprivileged_ports,
+        unprivilegedIcmp: pods.enable_unprivileged_icmp,
+        ...(profile === undefined ? {} : { localhostSeccomp: profile }),
+      });
+    },
+
+    async container(container, sandbox, root) {
+      const { config, id } = container;
+      const handler = deps.handlers.get(sandbox.facts.handler);
+      const security = config.linux?.securityContext;
+      const image = parseImageConfig(root.image.configJson, `image ${root.image.id}`);
+      const [base, mounts, devices, profile] = await Promise.all([
+        shared(deps, id, root, handler, security?.privileged === true),
+        resolveMounts(config.mounts),
+        Promise.all(config.devices.map(resolveDevice)),
+        localhostProfile(security),
+      ]);
+      const target = targetNamespace(deps, container);
+      const spec = containerSpec({
+        ...base,
+        id,
+        config,
+        mounts,
+        volumes: [],
+        devices: devices.flat(),
+        sandbox: sandboxFacts(deps, sandbox),
+        openFiles: pods.nofile_limit,
+        privilegedWithoutHostDevices: handler.privilegedWithoutHostDevices,
+        ...(target === undefined ? {} : { targetPidNamespace: target }),
+        ...(profile === undefined ? {} : { localhostSeccomp: profile }),
+      });
+      return { spec, stopSignal: stopSignalOf(config.stopSignal, image.stopSignal).number };
+    },
+  };
+}
+
+async function shared(
+  deps: Deps,
+  ownerId: string,
+  root: PreparedRoot,
+  handler: RuntimeHandler,
+  privileged: boolean,
+): Promise<{
+  host: HostFacts;
+  image: ImageConfig;
+  rootPath: string;
+  passwd: string;
+  group: string;
+}> {
+  const rootPath = deps.paths.rootfs(ownerId);
+  const [appArmor, devices, passwd, group] = await Promise.all([
+    appArmorFacts(),
+    privileged ? devicesBelow('/dev') : [],
+    textInRoot(rootPath, '/etc/passwd'),
+    textInRoot(rootPath, '/etc/group'),
+  ]);
+  const host: HostFacts = {
+    ...deps.facts,
+    devices,
+    recursiveReadOnly: supports(handler, 'rro'),
+    idmapMounts: supports(handler, 'idmap'),
+    ...(appArmor === undefined ? {} : { appArmor }),
+  };
+  const image = parseImageConfig(root.image.configJson, `image ${root.image.id}`);
+  return { host, image, rootPath, passwd, group };
+}
+
+function sandboxFacts({ paths, handlers }: Deps, sandbox: Sandbox): SandboxFacts {
+  const { id, config, facts } = sandbox;
+  const directory = paths.sandbox(id);
+  return {
+    id,
+    config,
+    hostname: hostnameOf(config),
+    cgroupParent: facts.cgroupParent,
+    systemdCgroup: handlers.get(facts.handler).systemdCgroup,
+    namespaces: podNamespaces(paths, sandbox),
+    hostnamePath: join(directory, 'hostname'),
+    hostsPath: join(directory, 'hosts'),
+    resolvConfPath: join(directory, 'resolv.conf'),
+    shmPath: facts.ownShm ? paths.shm(id) : '/dev/shm',
+  };
+}
+
+/** Before there is a pause container, the pod has a network at most. */
+function podNamespaces(paths: Paths, { id, config, facts }: Sandbox): PodNamespaces {
+  const network = facts.hostNetwork ? {} : { network: paths.netns(id) };
+  if (facts.pause === undefined) {
+    return network;
+  }
+  const { ipc, uts, pid } = namespacesOfPid(facts.pause.init.pid);
+  const options = config.linux?.securityContext?.namespaceOptions;
+  return {
+    ...network,
+    ...(options?.ipc === NamespaceMode.NODE ? {} : { ipc }),
+    ...(facts.hostNetwork ? {} : { uts }),
+    ...(options?.pid === NamespaceMode.NODE ? {} : { pid }),
+  };
+}
+
+function targetNamespace(deps: Deps, { config, sandboxId }: Container): string | undefined {
+  const options = config.linux?.securityContext?.namespaceOptions;
+  if (options?.pid !== NamespaceMode.TARGET) {
+    return undefined;
+  }
+  const target = deps.records.findContainer(options.targetId);
+  if (target?.sandboxId !== sandboxId || target.phase !== 'running' || !target.facts.init) {
+    throw new RuntimeError(
+      'invalid-argument',
+      `config.linux.security_context.namespace_options.target_id: "${options.targetId}" is no running container of this pod`,
+    );
+  }
+  return namespacesOfPid(target.facts.init.pid).pid;
+}
+
+async function localhostProfile(
+  fields: Parameters<typeof seccompRequestOf>[0],
+): Promise<SeccompProfile | undefined> {
+  const request = seccompRequestOf(fields);
+  if (request.type !== 'localhost') {
+    return undefined;
+  }
+  const what = `seccomp profile ${request.path}`;
+  try {
+    return parseSeccompProfile(await readFile(request.path, 'utf8'), what);
+  } catch (cause) {
+    if (isMissing(cause)) {
+      throw new RuntimeError('invalid-argument', `${what}: not there`, { cause });
+    }
+    throw cause;
+  }
+}
+
+/** A file of the image as its own processes would see it; '' where there is none. */
+async function textInRoot(root: string, path: string): Promise<string> {
+  try {
+    return await readFile(await resolveInRoot(root, path), 'utf8');
+  } catch (error) {
+    if (isMissing(error)) {
+      return '';
+    }
+    throw error;
+  }
+}

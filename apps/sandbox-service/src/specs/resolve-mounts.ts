@@ -1,0 +1,79 @@
+import { mkdir, readFile, realpath } from 'node:fs/promises';
+import { RuntimeError } from '@gantry/errors';
+import type { ResolvedMount } from '@gantry/oci-spec';
+import { type Mount, MountPropagation } from '@gantry/proto';
+import { isMissing } from '../errno.ts';
+
+type Propagation = NonNullable<ResolvedMount['propagation']>;
+
+/** Looks up the sources of a container's mounts. A host path that is not there becomes a directory, as both peers do. */
+export async function resolveMounts(mounts: readonly Mount[]): Promise<readonly ResolvedMount[]> {
+  const needed = mounts.some((m) => m.propagation !== MountPropagation.PROPAGATION_PRIVATE);
+  const table = needed ? parseTable(await readFile('/proc/self/mountinfo', 'utf8')) : [];
+  return Promise.all(
+    mounts.map(async (request) => {
+      const source = await sourceOf(request);
+      return request.propagation === MountPropagation.PROPAGATION_PRIVATE
+        ? { request, source }
+        : { request, source, propagation: propagationOf(source, table) };
+    }),
+  );
+}
+
+async function sourceOf({ hostPath, containerPath, image }: Mount): Promise<string> {
+  const field = `config.mounts: ${containerPath}`;
+  if (image !== undefined && image.image !== '') {
+    throw new RuntimeError('failed-precondition', `${field}: image volumes are not supported`);
+  }
+  if (!hostPath.startsWith('/') || hostPath.includes('\0')) {
+    throw new RuntimeError('invalid-argument', `${field}: host_path must be absolute`);
+  }
+  try {
+    return await realpath(hostPath);
+  } catch (error) {
+    if (!isMissing(error)) {
+      throw error;
+    }
+  }
+  await mkdir(hostPath, { recursive: true, mode: 0o755 });
+  return realpath(hostPath);
+}
+
+interface TableEntry extends Propagation {
+  readonly mountPoint: string;
+}
+
+/** The mount that holds `path` is the deepest one above it, and of those at one place the last. */
+function propagationOf(path: string, table: readonly TableEntry[]): Propagation {
+  let best: TableEntry | undefined;
+  for (const entry of table) {
+    const { mountPoint } = entry;
+    const holds = mountPoint === '/' || path === mountPoint || path.startsWith(`${mountPoint}/`);
+    if (holds && mountPoint.length >= (best?.mountPoint.length ?? 0)) {
+      best = entry;
+    }
+  }
+  return { shared: best?.shared === true, slave: best?.slave === true };
+}
+
+/** The optional fields of mountinfo stand between the sixth one and a lone dash (proc_pid_mountinfo(5)). */
+function parseTable(text: string): readonly TableEntry[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const fields = line.split(' ');
+      const optional = fields.slice(6, fields.indexOf('-', 6));
+      return {
+        mountPoint: unescapeOctal(fields[4] ?? ''),
+        shared: optional.some((field) => field.startsWith('shared:')),
+        slave: optional.some((field) => field.startsWith('master:')),
+      };
+    });
+}
+
+function unescapeOctal(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+    String.fromCharCode(Number.parseInt(octal, 8)),
+  );
+}

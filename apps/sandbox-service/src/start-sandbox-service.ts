@@ -1,0 +1,171 @@
+import { mkdir } from 'node:fs/promises';
+import { busHandlers, type RawHandlers } from '@gantry/bus';
+import type { Config } from '@gantry/config';
+import { Diagnostics, RuntimeService, Targets } from '@gantry/proto';
+import type { Logger, Registry } from '@gantry/telemetry';
+import { ContainerEnd } from './containers/container-end.ts';
+import { containerSteps } from './containers/container-steps.ts';
+import { exitWatch } from './containers/exit-watch.ts';
+import { ContainerStops } from './containers/stop-container.ts';
+import type { Handlers } from './handlers.ts';
+import { registerMetrics } from './metrics.ts';
+import type { Paths } from './paths.ts';
+import { PodLock } from './pods/pod-lock.ts';
+import { podSteps } from './pods/pod-steps.ts';
+import type {
+  Clock,
+  Locks,
+  Mounts,
+  Namespaces,
+  Network,
+  Processes,
+  RootFilesystems,
+  Runtime,
+  Specs,
+} from './ports.ts';
+import { type Reconciliation, startReconciliation } from './reconcile/reconcile.ts';
+import { repair } from './reconcile/repair.ts';
+import { gated } from './recovery-gate.ts';
+import { containerStatusMethod } from './rpc/container-status.ts';
+import { createContainerMethod } from './rpc/create-container.ts';
+import { explain } from './rpc/explain.ts';
+import { getExecTarget } from './rpc/get-exec-target.ts';
+import { listContainers } from './rpc/list-containers.ts';
+import { listPodSandbox } from './rpc/list-pod-sandbox.ts';
+import { podSandboxStatus } from './rpc/pod-sandbox-status.ts';
+import { removeContainerMethod } from './rpc/remove-container.ts';
+import { removePodSandbox } from './rpc/remove-pod-sandbox.ts';
+import { reopenContainerLog } from './rpc/reopen-container-log.ts';
+import { runPodSandbox } from './rpc/run-pod-sandbox.ts';
+import { runtimeConfig } from './rpc/runtime-config.ts';
+import { startContainerMethod } from './rpc/start-container.ts';
+import { status } from './rpc/status.ts';
+import { stopContainer } from './rpc/stop-container.ts';
+import { stopPodSandbox } from './rpc/stop-pod-sandbox.ts';
+import { streamContainers } from './rpc/stream-containers.ts';
+import { streamPodSandboxes } from './rpc/stream-pod-sandboxes.ts';
+import { updateRuntimeConfig } from './rpc/update-runtime-config.ts';
+import { version } from './rpc/version.ts';
+import { SharedCreations } from './shared-creation.ts';
+import type { Records } from './store/records.ts';
+
+/** Everything that this service needs of the world. */
+export interface World {
+  readonly config: Config;
+  readonly paths: Paths;
+  readonly records: Records;
+  readonly handlers: Handlers;
+  readonly network: Network;
+  readonly runtime: Runtime;
+  readonly roots: RootFilesystems;
+  readonly mounts: Mounts;
+  readonly namespaces: Namespaces;
+  readonly locks: Locks;
+  readonly processes: Processes;
+  readonly specs: Specs;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Registry;
+  readonly faultPoint: (name: string) => void;
+  readonly version: string;
+}
+
+export interface SandboxService extends AsyncDisposable {
+  readonly handlers: RawHandlers;
+  readonly reconciliation: Reconciliation;
+}
+
+/** Reconciles with the host, watches for exits and answers; the world stays the caller's. */
+export async function startSandboxService(world: World): Promise<SandboxService> {
+  const { paths, records, metrics } = world;
+  for (const directory of [paths.locks, paths.netnses, paths.sandboxes, paths.bundles]) {
+    await mkdir(directory, { recursive: true, mode: 0o711 });
+  }
+  const stopping = new AbortController();
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => {
+    stopping.abort();
+  });
+  const work = wire(world, undo.use(new SharedCreations()));
+  const { podLock, containerEnd } = work;
+  const background = { ...world, podLock, containerEnd, signal: stopping.signal };
+  const reconciliation = startReconciliation(background);
+  undo.defer(() => reconciliation.finished);
+  // Later than the look at the records: an exit in between is then seen by one of both.
+  undo.use(await world.runtime.watchExits(exitWatch(background)));
+  registerMetrics(metrics, records);
+
+  const open = new Set(['runtime.v1.RuntimeService/Version']);
+  const running = undo.move();
+  return {
+    reconciliation,
+    handlers: gated(methods(world, work), reconciliation.recovered, open),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+interface Work extends ReturnType<typeof wire> {}
+
+/** Makes the parts that have state, and hands each what it needs. */
+function wire(world: World, creations: SharedCreations) {
+  const { records, config } = world;
+  const containerEnd = new ContainerEnd(world);
+  const removal = { ...world, containerEnd };
+  const pods = { steps: podSteps({ ...world, sandboxImage: config.pods.sandbox_image }) };
+  const containers = { steps: containerSteps(world) };
+  const { faultPoint } = world;
+  const podLock = new PodLock({
+    ...world,
+    journal: records.journal,
+    repair: (_, open) =>
+      repair(
+        {
+          removal,
+          runPod: { ...pods, faultPoint },
+          createContainer: { ...containers, faultPoint },
+          start: world,
+          log: world.log,
+        },
+        open,
+      ),
+  });
+  const stops = new ContainerStops({ ...world, podLock, containerEnd });
+  return {
+    containerEnd,
+    podLock,
+    stops,
+    removal: { ...removal, podLock },
+    runPod: { ...world, ...pods, podLock, creations, cgroupParent: config.pods.cgroup_parent },
+    createContainer: { ...world, ...containers, podLock, creations },
+  };
+}
+
+function methods(world: World, work: Work): RawHandlers {
+  const { podLock, stops } = work;
+  return new Map([
+    ...busHandlers(RuntimeService, {
+      version: version(world.version),
+      status: status(world),
+      runtimeConfig: runtimeConfig(world),
+      updateRuntimeConfig: updateRuntimeConfig(world),
+      runPodSandbox: runPodSandbox(work.runPod),
+      stopPodSandbox: stopPodSandbox(work.removal),
+      removePodSandbox: removePodSandbox(work.removal),
+      podSandboxStatus: podSandboxStatus(world),
+      listPodSandbox: listPodSandbox(world),
+      streamPodSandboxes: streamPodSandboxes(world),
+      createContainer: createContainerMethod(work.createContainer),
+      startContainer: startContainerMethod({ ...world, podLock }),
+      stopContainer: stopContainer({ ...world, stops }),
+      removeContainer: removeContainerMethod(work.removal),
+      listContainers: listContainers(world),
+      streamContainers: streamContainers(world),
+      containerStatus: containerStatusMethod(world),
+      reopenContainerLog: reopenContainerLog(world),
+    }),
+    ...busHandlers(Targets, {
+      getExecTarget: getExecTarget({ ...world, stateDir: world.config.state_dir }),
+    }),
+    ...busHandlers(Diagnostics, { explain: explain(world) }),
+  ]);
+}

@@ -1,0 +1,182 @@
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { RuntimeError } from '@gantry/errors';
+import { type ContainerConfig, ContainerConfigSchema } from '@gantry/proto';
+import type { Store } from '@gantry/store';
+import type { ObjectId } from '../ids.ts';
+import type { ProcessId } from '../ports.ts';
+import { readFacts, writeFacts } from './facts-json.ts';
+import type { ImageFacts } from './sandbox-store.ts';
+
+/*
+ * A container's life. There is no way back.
+ *
+ *   creating ──steps done──▶ created ──start──▶ running ──exit──▶ exited
+ *      │                      │   └───start failed─────────────▶    │
+ *      │ undone               │ removed                     removed │
+ *      ▼                      ▼                                     ▼
+ *    (gone)                 (gone)                                (gone)
+ *
+ * A creating container is hidden. When its undo fails it becomes exited, so
+ * that a client sees it and asks for its removal again.
+ */
+export type ContainerPhase = 'creating' | 'created' | 'running' | 'exited';
+
+export type ExitReason = 'Completed' | 'Error' | 'OOMKilled' | 'StartError' | 'Unknown';
+
+/** What is known of a container beside its phase and config. */
+export interface ContainerFacts {
+  readonly name: string;
+  /** Of the whole request: tells a retry from another container of the same name. */
+  readonly fingerprint: string;
+  /** False when nobody was there any more to be told of it. */
+  readonly delivered: boolean;
+  readonly handler: string;
+  readonly createdAtNanos: bigint;
+  readonly startedAtNanos?: bigint;
+  readonly finishedAtNanos?: bigint;
+  readonly exitCode?: number;
+  readonly reason?: ExitReason;
+  readonly message?: string;
+  /** Absolute; absent discards the log. */
+  readonly logPath?: string;
+  readonly image?: ImageFacts;
+  readonly user?: {
+    readonly uid: number;
+    readonly gid: number;
+    readonly additionalGids: readonly number[];
+  };
+  /** The number of the signal that a stop begins with. */
+  readonly stopSignal?: number;
+  /** That signal was sent: it is sent once only. */
+  readonly stopSignaled?: boolean;
+  readonly cgroupsPath?: string;
+  readonly init?: ProcessId;
+  readonly monitor?: ProcessId;
+  /** The OCI runtime may know of it. */
+  readonly inRuntime?: boolean;
+}
+
+export interface Container {
+  readonly id: ObjectId;
+  readonly sandboxId: ObjectId;
+  readonly phase: ContainerPhase;
+  readonly config: ContainerConfig;
+  readonly facts: ContainerFacts;
+}
+
+interface Row {
+  id: ObjectId;
+  sandbox_id: ObjectId;
+  phase: ContainerPhase;
+  config: Uint8Array;
+  facts: string;
+}
+
+/**
+ * The containers of the node. Whoever writes a container's record holds the
+ * lock of its pod; reading takes none.
+ */
+export class ContainerStore {
+  readonly #store: Store;
+  // A config never changes; decoding it is the dearest part of a list.
+  readonly #configs = new Map<string, ContainerConfig>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  insert(container: Container): void {
+    this.#store
+      .prepare(
+        'INSERT INTO containers (id, sandbox_id, phase, config, facts) VALUES (?, ?, ?, ?, ?)',
+      )
+      .run(
+        container.id,
+        container.sandboxId,
+        container.phase,
+        toBinary(ContainerConfigSchema, container.config),
+        writeFacts(container.facts),
+      );
+  }
+
+  find(id: string): Container | undefined {
+    const row = this.#store.prepare<Row>('SELECT * FROM containers WHERE id = ?').get(id);
+    return row === undefined ? undefined : this.#containerOf(row);
+  }
+
+  /** Throws `not-found`. */
+  get(id: string): Container {
+    const container = this.find(id);
+    if (container === undefined) {
+      throw new RuntimeError('not-found', `container ${id}: not found`);
+    }
+    return container;
+  }
+
+  /** Those being created included. */
+  list(): readonly Container[] {
+    const rows = this.#store.prepare<Row>('SELECT * FROM containers').all();
+    if (this.#configs.size > 2 * rows.length + 64) {
+      this.#configs.clear();
+    }
+    return rows.map((row) => this.#containerOf(row));
+  }
+
+  ofSandbox(sandboxId: string): readonly Container[] {
+    return this.#store
+      .prepare<Row>('SELECT * FROM containers WHERE sandbox_id = ?')
+      .all(sandboxId)
+      .map((row) => this.#containerOf(row));
+  }
+
+  /** How many are in each phase; cheaper than a list. */
+  count(): Readonly<Record<ContainerPhase, number>> {
+    const counts = { creating: 0, created: 0, running: 0, exited: 0 };
+    const rows = this.#store
+      .prepare<{ phase: ContainerPhase; n: number }>(
+        'SELECT phase, count(*) AS n FROM containers GROUP BY phase',
+      )
+      .all();
+    for (const { phase, n } of rows) {
+      counts[phase] = n;
+    }
+    return counts;
+  }
+
+  /** Changes the phase, some facts, or both; returns what stands now. */
+  update(
+    id: string,
+    change: { readonly phase?: ContainerPhase; readonly facts?: Partial<ContainerFacts> },
+  ): Container {
+    const old = this.get(id);
+    const container: Container = {
+      ...old,
+      phase: change.phase ?? old.phase,
+      facts: { ...old.facts, ...change.facts },
+    };
+    this.#store
+      .prepare('UPDATE containers SET phase = ?, facts = ? WHERE id = ?')
+      .run(container.phase, writeFacts(container.facts), id);
+    return container;
+  }
+
+  remove(id: string): void {
+    this.#store.prepare('DELETE FROM containers WHERE id = ?').run(id);
+    this.#configs.delete(id);
+  }
+
+  #containerOf(row: Row): Container {
+    let config = this.#configs.get(row.id);
+    if (config === undefined) {
+      config = fromBinary(ContainerConfigSchema, row.config);
+      this.#configs.set(row.id, config);
+    }
+    return {
+      id: row.id,
+      sandboxId: row.sandbox_id,
+      phase: row.phase,
+      config,
+      facts: readFacts(row.facts),
+    };
+  }
+}

@@ -1,0 +1,147 @@
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { RuntimeError } from '@gantry/errors';
+import { type PodSandboxConfig, PodSandboxConfigSchema } from '@gantry/proto';
+import type { Store } from '@gantry/store';
+import type { ObjectId } from '../ids.ts';
+import type { Attachment, ProcessId } from '../ports.ts';
+import { readFacts, writeFacts } from './facts-json.ts';
+
+/*
+ * A pod's life. There is no way back.
+ *
+ *   creating ──all steps done──▶ ready ──pause exits, or a stop begins──▶ notready
+ *      │                                                                    │
+ *      │ undone                                             all torn down   │
+ *      ▼                                                                    ▼
+ *    (gone) ◀───────────────────────── removed ────────────────────────  stopped
+ *
+ * A creating pod is hidden. When its undo fails it becomes notready, so that a
+ * client sees it and asks for its removal again.
+ */
+export type SandboxPhase = 'creating' | 'ready' | 'notready' | 'stopped';
+
+/** The image that a pause or user container was made of, as it was then. */
+export interface ImageFacts {
+  /** sha256:<hex> of its config. */
+  readonly id: string;
+  readonly repoTags: readonly string[];
+  readonly repoDigests: readonly string[];
+}
+
+/** What is known of a pod beside its phase and config. */
+export interface SandboxFacts {
+  readonly name: string;
+  /** Of the whole request: tells a retry from another pod of the same name. */
+  readonly fingerprint: string;
+  /** False when nobody was there any more to be told of it. */
+  readonly delivered: boolean;
+  /** As asked for; may be empty. */
+  readonly requestedHandler: string;
+  /** As chosen. */
+  readonly handler: string;
+  readonly createdAtNanos: bigint;
+  readonly hostNetwork: boolean;
+  /** Has a tmpfs of its own for /dev/shm. */
+  readonly ownShm: boolean;
+  readonly cgroupParent: string;
+  /** As config.json has it; known once that is written. */
+  readonly cgroupsPath?: string;
+  /** What ADD was told, so that DEL is told the same; absent on the network of the host. */
+  readonly networkConfig?: unknown;
+  readonly attachment?: Attachment;
+  readonly image?: ImageFacts;
+  readonly pause?: { readonly init: ProcessId; readonly monitor: ProcessId };
+}
+
+export interface Sandbox {
+  readonly id: ObjectId;
+  readonly phase: SandboxPhase;
+  readonly config: PodSandboxConfig;
+  readonly facts: SandboxFacts;
+}
+
+interface Row {
+  id: ObjectId;
+  phase: SandboxPhase;
+  config: Uint8Array;
+  facts: string;
+}
+
+/**
+ * The pods of the node. Whoever writes a pod's record holds the pod's lock;
+ * reading takes none.
+ */
+export class SandboxStore {
+  readonly #store: Store;
+  // A config never changes; decoding it is the dearest part of a list.
+  readonly #configs = new Map<string, PodSandboxConfig>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  insert(sandbox: Sandbox): void {
+    this.#store
+      .prepare('INSERT INTO sandboxes (id, phase, config, facts) VALUES (?, ?, ?, ?)')
+      .run(
+        sandbox.id,
+        sandbox.phase,
+        toBinary(PodSandboxConfigSchema, sandbox.config),
+        writeFacts(sandbox.facts),
+      );
+  }
+
+  find(id: string): Sandbox | undefined {
+    const row = this.#store.prepare<Row>('SELECT * FROM sandboxes WHERE id = ?').get(id);
+    return row === undefined ? undefined : this.#sandboxOf(row);
+  }
+
+  /** Throws `not-found`. */
+  get(id: string): Sandbox {
+    const sandbox = this.find(id);
+    if (sandbox === undefined) {
+      throw new RuntimeError('not-found', `sandbox ${id}: not found`);
+    }
+    return sandbox;
+  }
+
+  /** Those being created included. */
+  list(): readonly Sandbox[] {
+    const rows = this.#store.prepare<Row>('SELECT * FROM sandboxes').all();
+    if (this.#configs.size > 2 * rows.length + 64) {
+      this.#configs.clear();
+    }
+    return rows.map((row) => this.#sandboxOf(row));
+  }
+
+  /** Changes the phase, some facts, or both; returns what stands now. */
+  update(
+    id: string,
+    change: { readonly phase?: SandboxPhase; readonly facts?: Partial<SandboxFacts> },
+  ): Sandbox {
+    const old = this.get(id);
+    const sandbox: Sandbox = {
+      ...old,
+      phase: change.phase ?? old.phase,
+      facts: { ...old.facts, ...change.facts },
+    };
+    this.#store
+      .prepare('UPDATE sandboxes SET phase = ?, facts = ? WHERE id = ?')
+      .run(sandbox.phase, writeFacts(sandbox.facts), id);
+    return sandbox;
+  }
+
+  remove(id: string): void {
+    this.#store.prepare('DELETE FROM sandboxes WHERE id = ?').run(id);
+    this.#configs.delete(id);
+  }
+
+  #sandboxOf(row: Row): Sandbox {
+    let config = this.#configs.get(row.id);
+    if (config === undefined) {
+      config = fromBinary(PodSandboxConfigSchema, row.config);
+      this.#configs.set(row.id, config);
+    }
+    return { id: row.id, phase: row.phase, config, facts: readFacts(row.facts) };
+  }
+}

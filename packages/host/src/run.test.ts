@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -53,11 +53,7 @@ test('a command that does not read its stdin is no error', async () => {
   assert.equal(result.exitCode, 0);
 });
 
-test('a missing tool is told with its Debian package', async (t) => {
-  const path = process.env['PATH'];
-  t.after(() => {
-    process.env['PATH'] = path;
-  });
+test('a missing tool is told with its Debian package', async () => {
   await assert.rejects(
     run('/nowhere/runc', []),
     (e) =>
@@ -65,6 +61,12 @@ test('a missing tool is told with its Debian package', async (t) => {
       messageOf(e).startsWith('/nowhere/runc is missing: install Debian package runc'),
   );
   await assert.rejects(run('no-such-tool-at-all', []), /no-such-tool-at-all is missing/);
+});
+
+test('a file that can not be run is not taken for a missing tool', async (t) => {
+  const path = join(tempDir(t), 'runc');
+  writeFileSync(path, '');
+  await assert.rejects(run(path, []), (e) => /^run .*EACCES/.test(messageOf(e)));
 });
 
 test('a missing working directory is not taken for a missing tool', async () => {

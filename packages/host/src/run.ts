@@ -111,7 +111,9 @@ function start(command: string, args: readonly string[], options: RunOptions): C
 }
 
 function spawnError(error: unknown, command: string, options: RunOptions): RuntimeError {
-  if (hasCode(error, 'ENOENT') && findTool(command) === undefined) {
+  // A directory of PATH that can't be searched makes a missing name EACCES.
+  const isAbsent = hasCode(error, 'ENOENT') || (hasCode(error, 'EACCES') && !command.includes('/'));
+  if (isAbsent && findTool(command) === undefined) {
     return new RuntimeError('failed-precondition', missingTool(command), { cause: error });
   }
   const where = options.cwd === undefined ? '' : ` in ${options.cwd}`;

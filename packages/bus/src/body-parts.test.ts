@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import type { RawHandlers } from './responder.ts';
+import type { RawHandlers } from './handler.ts';
 import { startTestNats } from './testing.ts';
 
 const method = 'runtime.v1.ImageService/PullImage';

@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { Caller, type CallOptions } from './caller.ts';
 import { readCredentials } from './credentials.ts';
 import type { Answer } from './gather.ts';
+import type { RawHandlers } from './handler.ts';
 import { defaultMaxBodyBytes, tickMs } from './limits.ts';
 import { type BusEvent, connectLink, type Link } from './link.ts';
-import { type RawHandlers, Responder } from './responder.ts';
+import { Responder } from './responder.ts';
 import { checkToken, inboxPrefix, nodeToken, type ServiceName } from './subjects.ts';
 
 export interface BusOptions {

@@ -239,9 +239,9 @@ export class Caller {
     const call = this.#calls.get(token);
     if (call !== undefined) {
       call.receive(msg);
-    } else if (msg.reply?.startsWith('gantry.')) {
+    } else if (/^gantry\.[\w-]+\.\w+\.call\./.test(msg.reply ?? '')) {
       // A handler works on for a call that is over: its cancel was lost.
-      this.#o.link.tell(msg.reply, new Uint8Array(0), encodeFrame({ type: 'cancel' }));
+      this.#o.link.tell(msg.reply ?? '', new Uint8Array(0), encodeFrame({ type: 'cancel' }));
     }
   }
 

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { RuntimeError } from '@gantry/errors';
 import { connect, createInbox } from '@nats-io/transport-node';
 import { readCredentials } from './credentials.ts';
-import type { RawHandlers } from './responder.ts';
+import type { RawHandlers } from './handler.ts';
 import { startTestNats, type TestNats } from './testing.ts';
 
 const version = 'runtime.v1.RuntimeService/Version';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Bus } from './bus.ts';
-import type { RawHandlers } from './responder.ts';
+import type { RawHandlers } from './handler.ts';
 import { startTestNats, type TestNats } from './testing.ts';
 
 const method = 'runtime.v1.RuntimeService/StopPodSandbox';

@@ -194,6 +194,29 @@ test('parts that lie are refused with an error, and the call is forgotten', asyn
   await raw.received(/raw\.huge [^\r]*\r\nNATS\/1.0\r\nGantry-Type: error\r\nGantry-Code: 8\r\n/);
 });
 
+test('a request whose parts stop coming is forgotten', async (t) => {
+  const nats = await startTestNats(t);
+  const sandbox = await nats.connect('sandbox');
+  const serving = await sandbox.serve(
+    new Map([[method, { kind: 'unary', handle: (b) => Promise.resolve(b) }]]),
+  );
+  const raw = await RawClient.connect(nats);
+  t.after(() => {
+    raw.close();
+  });
+  raw.publish(subject, '_INBOX.gateway.raw.1', '\r\nGantry-Part: 1/3/6000', Buffer.alloc(2000));
+  await raw.received(/Gantry-Type: accept/);
+  let drained = false;
+
+  // It answers no beat: nobody there who would send the rest.
+  const draining = serving[Symbol.asyncDispose]().then(() => {
+    drained = true;
+  });
+  await delay(300);
+  assert.equal(drained, false);
+  await draining;
+});
+
 test('garbage in an inbox fails its call, or nothing', async (t) => {
   const nats = await startTestNats(t);
   const gateway = await nats.connect('gateway');

@@ -109,6 +109,7 @@ test('each service may call those of the table', async (t) => {
     ['stream', 'sandbox'],
     ['nri', 'sandbox'],
     ['cli', 'sandbox'],
+    ['cli', 'image'],
   ];
   for (const service of ['image', 'sandbox', 'stream', 'nri'] as const) {
     const bus = await nats.connect(service);
@@ -121,6 +122,12 @@ test('each service may call those of the table', async (t) => {
     const answer = await bus.request(callee, method, Buffer.from(callee));
     assert.equal(Buffer.from(answer).toString(), callee, `${caller} -> ${callee}`);
   }
+  const cli = await nats.connect('cli');
+  const gateway = await nats.connect('gateway');
+  const health = 'gantry.admin/Health';
+  await gateway.serve(new Map([[health, { kind: 'unary', handle: (b) => Promise.resolve(b) }]]));
+  assert.equal((await cli.gather('gateway', health, empty)).length, 1);
+  await assert.rejects(cli.gather('gateway', method, empty), { kind: 'permission-denied' });
 });
 
 test('wrong and unreadable credentials end the attempt to connect', async (t) => {

@@ -14,7 +14,7 @@ const callees: Readonly<Record<ServiceName, readonly ServiceName[]>> = {
   sandbox: ['image', 'nri'],
   stream: ['sandbox'],
   nri: ['sandbox'],
-  cli: ['image', 'sandbox'],
+  cli: ['gateway', 'image', 'sandbox', 'stream', 'nri'],
 };
 
 // The command line goes through the gateway's socket; on the bus it may only look.
@@ -40,12 +40,13 @@ const readingMethods: readonly string[] = [
   'gantry.sandbox.v1.Diagnostics/Explain',
 ];
 
+// What service-kit offers in every service.
+const adminMethods: readonly string[] = ['gantry.admin/Metrics', 'gantry.admin/Health'];
+
 /** The subjects that a service may publish and subscribe on `node`. README.md has the table. */
 export function permissionsOf(node: string, service: ServiceName): Permissions {
   const callers = serviceNames.filter((name) => callees[name].includes(service));
-  // The command line may ask each service for its `$SRV` entry.
-  const answered = new Set<ServiceName>([...callers, 'cli']);
-  const replies = [...answered].map((caller) => `${inboxPrefix(caller)}.>`);
+  const replies = callers.map((caller) => `${inboxPrefix(caller)}.>`);
   const inbox = `${inboxPrefix(service)}.>`;
   if (service === 'cli') {
     return { publish: [...readings(node), '$SRV.>'], subscribe: [inbox] };
@@ -62,6 +63,7 @@ function readings(node: string): string[] {
     const subjects = serviceSubjects(node, callee);
     return [
       ...readingMethods.map((method) => subjects.request(method)),
+      ...adminMethods.map((method) => subjects.every(method)),
       // Beats, acks and cancels of its own calls; the keys of others can't be guessed.
       subjects.callsOf('*'),
     ];

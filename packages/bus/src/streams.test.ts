@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RuntimeError } from '@gantry/errors';
+import type { RawHandlers } from './handler.ts';
 import type { CallContext } from './inbound-call.ts';
 import { windowBytes } from './limits.ts';
-import type { RawHandlers } from './responder.ts';
 import { startTestNats } from './testing.ts';
 
 const method = 'runtime.v1.RuntimeService/GetContainerEvents';

@@ -90,7 +90,7 @@ async function portOf(dir: string, server: ChildProcess): Promise<string> {
   server.once('error', (error) => {
     failure = error;
   });
-  for (let tries = 0; tries < 500; tries++) {
+  for (let tries = 0; tries < 1500; tries++) {
     if (failure !== undefined || server.exitCode !== null) {
       throw new RuntimeError('failed-precondition', 'start nats-server (Debian: nats-server)', {
         cause: failure,

@@ -12,8 +12,8 @@ import {
 import { RuntimeError } from '@gantry/errors';
 import type { Bus } from './bus.ts';
 import type { CallOptions } from './caller.ts';
+import type { RawHandler, RawHandlers } from './handler.ts';
 import type { CallContext } from './inbound-call.ts';
-import type { RawHandler, RawHandlers } from './responder.ts';
 import type { ServiceName } from './subjects.ts';
 
 type ClientMethod<M extends DescMethod> =

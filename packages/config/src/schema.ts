@@ -16,6 +16,7 @@ import {
   strictObject,
   string,
 } from 'valibot';
+import { described } from './described.ts';
 
 const absolutePath = pipe(string(), regex(/^\//, 'must be an absolute path'));
 const count = pipe(number(), integer(), minValue(0));
@@ -24,143 +25,214 @@ const port = pipe(number(), integer(), minValue(0), maxValue(65_535));
 const name = pipe(string(), regex(/^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$/i, 'must be a plain name'));
 
 const runtime = strictObject({
-  /** How the handler is driven: `oci` is an OCI runtime binary under conmon. */
-  type: optional(literal('oci'), 'oci'),
-  /** The binary: a path, or a name that is looked up in PATH. */
-  path: optional(string(), ''),
-  /** Let systemd make the cgroups instead of the runtime itself. */
-  systemd_cgroup: optional(boolean(), false),
-  /** Privileged containers of this handler get no host devices. */
-  privileged_without_host_devices: optional(boolean(), false),
+  type: described(
+    'How the handler is driven: "oci" is an OCI runtime binary under conmon.',
+    optional(literal('oci'), 'oci'),
+  ),
+  path: described(
+    'The binary: a path, or a name that is looked up in PATH; empty means the name of the handler.',
+    optional(string(), ''),
+  ),
+  systemd_cgroup: described(
+    "Let systemd make the cgroups; must agree with the kubelet's cgroupDriver.",
+    optional(boolean(), false),
+  ),
+  privileged_without_host_devices: described(
+    'Privileged containers of this handler get no host devices.',
+    optional(boolean(), false),
+  ),
 });
 
 const grpc = strictObject({
-  /** Where kubelet and crictl connect. */
-  socket: optional(absolutePath, '/run/gantry/gantry.sock'),
-  /** The largest message in either direction, in bytes. */
-  max_message_bytes: optional(atLeastOne, 64 << 20),
+  socket: described(
+    'Where kubelet and crictl connect.',
+    optional(absolutePath, '/run/gantry/gantry.sock'),
+  ),
+  max_message_bytes: described(
+    'The largest message in either direction, in bytes.',
+    optional(atLeastOne, 64 << 20),
+  ),
 });
 
 const admin = strictObject({
-  /** Serve /metrics, /healthz and /readyz over HTTP. */
-  enabled: optional(boolean(), true),
-  /** The address; keep it on loopback unless something guards it. */
-  host: optional(string(), '127.0.0.1'),
-  port: optional(port, 9310),
+  enabled: described('Serve /metrics, /healthz and /readyz over HTTP.', optional(boolean(), true)),
+  host: described(
+    'The address; keep it on loopback unless something guards it.',
+    optional(string(), '127.0.0.1'),
+  ),
+  port: described('The port; 0 takes a free one.', optional(port, 9310)),
 });
 
 const log = strictObject({
-  level: optional(picklist(['trace', 'debug', 'info', 'warn', 'error']), 'info'),
+  level: described(
+    'The least level that the services log.',
+    optional(picklist(['trace', 'debug', 'info', 'warn', 'error']), 'info'),
+  ),
 });
 
 const tracing = strictObject({
-  /** An OTLP/HTTP endpoint such as http://127.0.0.1:4318/v1/traces; empty sends nothing. */
-  otlp_endpoint: optional(string(), ''),
-  /** How many traces stay on the node for `gantry trace`. */
-  keep_traces: optional(count, 1000),
+  otlp_endpoint: described(
+    'An OTLP/HTTP endpoint such as http://127.0.0.1:4318/v1/traces; empty sends nothing.',
+    optional(string(), ''),
+  ),
+  keep_traces: described(
+    'How many traces stay on the node for `gantry trace`; 0 keeps none.',
+    optional(count, 1000),
+  ),
 });
 
 const nats = strictObject({
-  /** An existing server, such as nats://10.0.0.5:4222; empty lets `gantry up` start one. */
-  url: optional(string(), ''),
-  /** Where the server that `gantry up` starts listens. */
-  host: optional(string(), '127.0.0.1'),
-  port: optional(port, 4242),
-  /** The server binary that `gantry up` starts. */
-  path: optional(string(), 'nats-server'),
-  /** Directory of one credential file per service; empty means <state_dir>/nats. */
-  credentials_dir: optional(string(), ''),
+  url: described(
+    'An existing server, such as nats://10.0.0.5:4222; empty lets `gantry up` start one.',
+    optional(string(), ''),
+  ),
+  host: described(
+    'Where the server that `gantry up` starts listens.',
+    optional(string(), '127.0.0.1'),
+  ),
+  port: described('The port of that server.', optional(port, 4242)),
+  path: described('The server binary that `gantry up` starts.', optional(string(), 'nats-server')),
+  credentials_dir: described(
+    'Directory of one credential file per service; empty means <state_dir>/nats.',
+    optional(string(), ''),
+  ),
 });
 
 const images = strictObject({
-  /** Directory of <host>/hosts.toml files in containerd's format; read at each pull. */
-  registry_config_path: optional(string(), '/etc/containerd/certs.d'),
-  /** How layers are kept: `auto` probes the kernel at start. */
-  layer_store: optional(picklist(['auto', 'directories']), 'auto'),
-  /** Layers of one image that are downloaded at once. */
-  max_concurrent_downloads: optional(atLeastOne, 3),
-  /** Layers that are unpacked at once on this node; 0 means one per CPU. */
-  unpack_workers: optional(count, 0),
-  /** A pull that gets no byte for so long fails, in milliseconds; 0 never. */
-  pull_progress_timeout_ms: optional(count, 300_000),
+  registry_config_path: described(
+    "Directory of <host>/hosts.toml files in containerd's format; read at each pull.",
+    optional(string(), '/etc/containerd/certs.d'),
+  ),
+  layer_store: described(
+    'How layers are kept: "auto" probes the kernel at start.',
+    optional(picklist(['auto', 'directories']), 'auto'),
+  ),
+  max_concurrent_downloads: described(
+    'Layers of one image that are downloaded at once.',
+    optional(atLeastOne, 3),
+  ),
+  unpack_workers: described(
+    'Layers that are unpacked at once on this node; 0 means one per CPU.',
+    optional(count, 0),
+  ),
+  pull_progress_timeout_ms: described(
+    'A pull that gets no byte for so long fails, in milliseconds; 0 never.',
+    optional(count, 300_000),
+  ),
 });
 
 const cni = strictObject({
-  /** Directory of the network configurations; the first in name order is used. */
-  conf_dir: optional(absolutePath, '/etc/cni/net.d'),
-  /** Where plugin binaries are looked for, in this order. */
-  bin_dirs: optional(pipe(array(absolutePath), minLength(1)), ['/opt/cni/bin', '/usr/lib/cni']),
-  /** One plugin call may take so long, in milliseconds. */
-  timeout_ms: optional(atLeastOne, 60_000),
+  conf_dir: described(
+    'Directory of the network configurations; the first in name order is used.',
+    optional(absolutePath, '/etc/cni/net.d'),
+  ),
+  bin_dirs: described(
+    'Where plugin binaries are looked for, in this order.',
+    optional(pipe(array(absolutePath), minLength(1)), ['/opt/cni/bin', '/usr/lib/cni']),
+  ),
+  timeout_ms: described(
+    'One plugin call may take so long, in milliseconds.',
+    optional(atLeastOne, 60_000),
+  ),
 });
 
 const pods = strictObject({
-  /** The image of the pause container. The default is made on the host by `gantry up`. */
-  sandbox_image: optional(pipe(string(), minLength(1)), 'localhost/gantry/pause:1'),
-  /** The cgroup that pods without a cgroup parent go under. */
-  cgroup_parent: optional(absolutePath, '/gantry'),
-  /** Let pods bind ports below 1024 and send ICMP echo without capabilities. */
-  enable_unprivileged_ports: optional(boolean(), true),
-  enable_unprivileged_icmp: optional(boolean(), true),
-  /** Path of conmon, the process that holds a container's stdio and exit status. */
-  conmon_path: optional(string(), 'conmon'),
-  /** The longest line of a container's log before it is split, in bytes. */
-  max_log_line_bytes: optional(atLeastOne, 16_384),
-  /** The soft and hard limit of open files of a container; 0 takes the service's own. */
-  nofile_limit: optional(count, 1_048_576),
+  sandbox_image: described(
+    'The image of the pause container. The default is made on the host by `gantry up`.',
+    optional(pipe(string(), minLength(1)), 'localhost/gantry/pause:1'),
+  ),
+  cgroup_parent: described(
+    'The cgroup that pods without a cgroup parent go under.',
+    optional(absolutePath, '/gantry'),
+  ),
+  enable_unprivileged_ports: described(
+    'Let pods bind ports below 1024 without capabilities.',
+    optional(boolean(), true),
+  ),
+  enable_unprivileged_icmp: described(
+    'Let pods send ICMP echo without capabilities.',
+    optional(boolean(), true),
+  ),
+  conmon_path: described(
+    "Path of conmon, the process that holds a container's stdio and exit status.",
+    optional(string(), 'conmon'),
+  ),
+  max_log_line_bytes: described(
+    "The longest line of a container's log before it is split, in bytes.",
+    optional(atLeastOne, 16_384),
+  ),
+  nofile_limit: described(
+    "The soft and hard limit of open files of a container; 0 takes the service's own.",
+    optional(count, 1_048_576),
+  ),
 });
 
 const streaming = strictObject({
-  /** Where exec, attach and port-forward URLs point. */
-  host: optional(string(), '127.0.0.1'),
-  /** 0 takes a free port. */
-  port: optional(port, 0),
-  /** A stream without traffic ends after so long, in milliseconds. */
-  idle_timeout_ms: optional(count, 4 * 60 * 60 * 1000),
-  /** Serve over TLS with this certificate and key. */
-  tls_cert_file: optional(string(), ''),
-  tls_key_file: optional(string(), ''),
-  /** After an exec has ended, wait so long for processes that hold its output, in ms; 0 for ever. */
-  drain_exec_sync_io_timeout_ms: optional(count, 0),
+  host: described(
+    'Where exec, attach and port-forward URLs point.',
+    optional(string(), '127.0.0.1'),
+  ),
+  port: described('The port of those URLs; 0 takes a free one.', optional(port, 0)),
+  idle_timeout_ms: described(
+    'A stream without traffic ends after so long, in milliseconds.',
+    optional(count, 4 * 60 * 60 * 1000),
+  ),
+  tls_cert_file: described(
+    'Serve over TLS with this certificate; empty means plain HTTP.',
+    optional(string(), ''),
+  ),
+  tls_key_file: described('The key of that certificate.', optional(string(), '')),
+  drain_exec_sync_io_timeout_ms: described(
+    'After an exec has ended, wait so long for processes that hold its output, in ms; 0 for ever.',
+    optional(count, 0),
+  ),
+});
+
+const replicas = strictObject({
+  'cri-gateway': described('The gateway owns the socket: there is one.', optional(literal(1), 1)),
+  'image-service': described('Instances of image-service.', optional(atLeastOne, 1)),
+  'sandbox-service': described('Instances of sandbox-service.', optional(atLeastOne, 1)),
+  'stream-server': described('Instances of stream-server.', optional(atLeastOne, 1)),
 });
 
 const services = strictObject({
-  /** Run every service in one process: less memory, less isolation. */
-  compact: optional(boolean(), false),
-  /** How many instances of each service run. */
-  replicas: optional(
-    strictObject({
-      'cri-gateway': optional(literal(1), 1),
-      'image-service': optional(atLeastOne, 1),
-      'sandbox-service': optional(atLeastOne, 1),
-      'stream-server': optional(atLeastOne, 1),
-    }),
-    {},
+  compact: described(
+    'Run every service in one process: less memory, less isolation.',
+    optional(boolean(), false),
   ),
+  replicas: described('How many instances of each service run.', optional(replicas, {})),
 });
 
 /** Every key of config.toml, with its default. Checked as a whole by `loadConfig`. */
 export const configSchema = strictObject({
-  version: optional(literal(1), 1),
-  /** The node's name on the bus; empty means the host name. */
-  node_name: optional(string(), ''),
-  /** What must survive a reboot: images, records, traces. */
-  root_dir: optional(absolutePath, '/var/lib/gantry'),
-  /** What must not: sockets, locks, namespaces, bundles, logs of the services. */
-  state_dir: optional(absolutePath, '/run/gantry'),
-  /** The runtime handler of pods that name none. */
-  default_runtime: optional(name, 'runc'),
-  runtimes: optional(record(name, runtime), { runc: {}, crun: {} }),
-  grpc: optional(grpc, {}),
-  admin: optional(admin, {}),
-  log: optional(log, {}),
-  tracing: optional(tracing, {}),
-  nats: optional(nats, {}),
-  images: optional(images, {}),
-  cni: optional(cni, {}),
-  pods: optional(pods, {}),
-  streaming: optional(streaming, {}),
-  services: optional(services, {}),
+  version: described('The version of this file.', optional(literal(1), 1)),
+  node_name: described(
+    "The node's name on the bus; empty means the host name.",
+    optional(string(), ''),
+  ),
+  root_dir: described(
+    'What must survive a reboot: images, records, traces.',
+    optional(absolutePath, '/var/lib/gantry'),
+  ),
+  state_dir: described(
+    'What must not: sockets, locks, namespaces, bundles, logs of the services.',
+    optional(absolutePath, '/run/gantry'),
+  ),
+  default_runtime: described('The runtime handler of pods that name none.', optional(name, 'runc')),
+  runtimes: described(
+    'The runtime handlers, one table each: [runtimes.<handler>].',
+    optional(record(name, runtime), { runc: {}, crun: {} }),
+  ),
+  grpc: described('The CRI socket.', optional(grpc, {})),
+  admin: described('The HTTP page for Prometheus and health checks.', optional(admin, {})),
+  log: described('The logs of the services.', optional(log, {})),
+  tracing: described('What is kept and sent of each request.', optional(tracing, {})),
+  nats: described('The bus between the services.', optional(nats, {})),
+  images: described('Registries and layers.', optional(images, {})),
+  cni: described('Pod networks.', optional(cni, {})),
+  pods: described('Pods and containers.', optional(pods, {})),
+  streaming: described('Exec, attach and port-forward.', optional(streaming, {})),
+  services: described('Which processes the stack has.', optional(services, {})),
 });
 
 export type Config = Readonly<InferOutput<typeof configSchema>>;

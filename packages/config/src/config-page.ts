@@ -1,0 +1,53 @@
+import { type ConfigKey, configKeys } from './config-keys.ts';
+import { tomlValue } from './default-file.ts';
+
+/** docs/config.md: every key with its type, its default and its sentence. */
+export function configPage(): string {
+  const keys = configKeys();
+  const sections = keys.filter((key) => key.keys !== undefined);
+  return [
+    '# Config',
+    '',
+    'Generated from the schema by `gantry config docs`: change `packages/config/src/schema.ts`.',
+    '',
+    'The file is TOML: `/etc/gantry/config.toml` unless `--config` names another. It needs only the keys that differ from',
+    'the defaults; an unknown key is an error, and every fault is told at once. `gantry config default` prints this as a file;',
+    '`gantry config import /etc/containerd/config.toml` translates the one of containerd 1.x or 2.x.',
+    '',
+    ...table(keys.filter((key) => key.keys === undefined)),
+    ...sections.flatMap(section),
+  ]
+    .join('\n')
+    .trimEnd()
+    .concat('\n');
+}
+
+function section(key: ConfigKey): string[] {
+  const isRecord = key.type === 'tables';
+  const title = isRecord ? `${key.path.join('.')}.<name>` : key.path.join('.');
+  const keys = (isRecord ? key.keys?.[0]?.keys : key.keys) ?? [];
+  return [
+    `## [${title}]`,
+    '',
+    key.description ?? '',
+    ...(isRecord ? ['', `By default: ${key.keys?.map((k) => `\`${k.name}\``).join(', ')}.`] : []),
+    '',
+    ...table(keys.filter((k) => k.keys === undefined)),
+    ...keys.filter((k) => k.keys !== undefined).flatMap(section),
+  ];
+}
+
+function table(keys: readonly ConfigKey[]): string[] {
+  if (keys.length === 0) {
+    return [];
+  }
+  const rows = keys.map(
+    (key) =>
+      `| \`${key.name}\` | ${cell(key.type)} | \`${tomlValue(key.default)}\` | ${cell(key.description ?? '')} |`,
+  );
+  return ['| key | type | default | meaning |', '| --- | --- | --- | --- |', ...rows, ''];
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', String.raw`\|`).replaceAll('<', '&lt;');
+}

@@ -1,0 +1,20 @@
+import { type ImageStore, removeUnusedLayer } from './image-store.ts';
+
+/** How long what no image needs is kept, in milliseconds: a failed pull is often tried again. */
+export const garbageGraceMs = 60 * 60 * 1000;
+
+/** Removes layers and blobs that nothing needs and that were written more than `graceMs` ago. */
+export async function collectGarbage(store: ImageStore, graceMs = garbageGraceMs): Promise<void> {
+  const before = store.clock() - graceMs;
+  // Written in this very millisecond counts as before when there is no grace.
+  for (const diffId of store.layers.unused(graceMs === 0 ? before + 1 : before)) {
+    await removeUnusedLayer(store, diffId);
+  }
+  const needed = store.images.blobs();
+  for (const { digest, writtenAt } of await store.content.list()) {
+    // Blobs are small, and written just before their image is recorded: never without grace.
+    if (!needed.has(digest) && writtenAt < store.clock() - garbageGraceMs) {
+      await store.content.remove(digest);
+    }
+  }
+}

@@ -1,0 +1,181 @@
+import { createHash } from 'node:crypto';
+import { RuntimeError } from '@gantry/errors';
+import {
+  algorithmOf,
+  type Descriptor,
+  type Digest,
+  digestOf,
+  type ImageConfig,
+  type ImageManifest,
+  isLayerType,
+  maxDocumentBytes,
+  parseImageConfig,
+} from '@gantry/oci';
+import { withSpan } from '@gantry/telemetry';
+import type { ImageSource, LayerSpec } from '../ports.ts';
+import type { NewImage } from '../store/image-records.ts';
+import type { ImageStore } from './image-store.ts';
+import { forEachLimited } from './limit.ts';
+import { SharedWork } from './shared-work.ts';
+
+/** A layer that may have to be fetched. */
+export interface SourceLayer {
+  readonly spec: LayerSpec;
+  open(signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+/** An image whose config has been read and checked, and whose layers can be fetched. */
+export interface InstallableImage {
+  readonly id: Digest;
+  readonly config: Buffer;
+  readonly user: string;
+  readonly documents: readonly { readonly digest: Digest; readonly bytes: Buffer }[];
+  readonly layers: readonly SourceLayer[];
+}
+
+export interface ImageNames {
+  readonly tags: readonly string[];
+  readonly digests: readonly string[];
+}
+
+/** A layer can be taken from under a commit by a removal only so often. */
+const maxRounds = 3;
+
+/** Brings images from any source into the store: layers first, records last, nothing visible between. */
+export class ImageInstaller {
+  readonly #store: ImageStore;
+  readonly #maxConcurrent: number;
+  readonly #fetching = new SharedWork<void>();
+
+  constructor(store: ImageStore, options: { readonly maxConcurrentDownloads: number }) {
+    this.#store = store;
+    this.#maxConcurrent = options.maxConcurrentDownloads;
+  }
+
+  /** Fetches every layer that is not here, at most so many at once. */
+  async fetchLayers(image: InstallableImage, signal: AbortSignal): Promise<void> {
+    await forEachLimited(image.layers, this.#maxConcurrent, signal, (layer, own) =>
+      this.#fetchLayer(layer, own),
+    );
+  }
+
+  /** Makes images visible whose layers have been fetched: all on disk first, then each record at once. */
+  async commit(image: InstallableImage, names: ImageNames, signal: AbortSignal): Promise<void> {
+    const { images, layers, content, layerStore, locks } = this.#store;
+    const diffIds = image.layers.map(({ spec }) => spec.diffId);
+    // Against a removal of the same image, which takes away the blobs that are written here.
+    await using _lock = await locks.take('image', image.id, signal);
+    await content.write(image.id, image.config);
+    for (const { digest, bytes } of image.documents) {
+      await content.write(digest, bytes);
+    }
+    const blobs = [{ digest: image.id, bytes: image.config }, ...image.documents];
+    const record: NewImage = {
+      id: image.id,
+      user: image.user,
+      diffIds,
+      blobs: blobs.map(({ digest, bytes }) => ({ digest, size: bytes.length })),
+      ...names,
+    };
+    for (let round = 1; ; round++) {
+      if (!layers.areSynced(diffIds)) {
+        await layerStore.sync();
+        layers.markSynced(diffIds);
+      }
+      signal.throwIfAborted();
+      const missing = images.add(record);
+      if (missing.length === 0) {
+        return;
+      }
+      if (round === maxRounds) {
+        throw new RuntimeError('unavailable', `layer ${missing[0]}: removed while it was needed`);
+      }
+      await this.fetchLayers(image, signal);
+    }
+  }
+
+  async #fetchLayer(layer: SourceLayer, signal: AbortSignal): Promise<void> {
+    const { diffId, digest, size } = layer.spec;
+    const { layers, layerStore, locks } = this.#store;
+    await this.#fetching.run(`${diffId} ${digest ?? ''}`, signal, async (own) => {
+      await using _lock = await locks.take('layer', diffId, own);
+      if (layers.has(diffId) && (await layerStore.has(diffId))) {
+        return;
+      }
+      const attributes = {
+        'layer.diff_id': diffId,
+        'layer.digest': digest ?? '',
+        'layer.size': size ?? 0,
+      };
+      await withSpan('image.layer', attributes, async (span) => {
+        const usage = await layerStore.prepareLayer(layer.spec, layer.open(own), { signal: own });
+        layers.add(diffId, usage);
+        span.setAttribute('layer.unpacked_bytes', usage.bytes);
+      });
+    });
+  }
+}
+
+/** Reads and checks what a manifest promises of an image, layers apart. */
+export async function describeImage(
+  source: ImageSource,
+  manifest: ImageManifest,
+  documents: InstallableImage['documents'],
+  signal: AbortSignal,
+): Promise<InstallableImage> {
+  const config = await readChecked(source, manifest.config, signal);
+  const id = manifest.config.digest;
+  const parsed = parseImageConfig(config, `config ${id} (${manifest.config.mediaType})`);
+  return {
+    id,
+    config,
+    user: parsed.user,
+    documents,
+    layers: pairLayers(manifest, parsed).map((layer) => ({
+      spec: layer,
+      open: (own) => source.openBlob(layer.descriptor, { signal: own }),
+    })),
+  };
+}
+
+async function readChecked(
+  source: ImageSource,
+  blob: Descriptor,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  if (blob.size > maxDocumentBytes) {
+    throw new RuntimeError('failed-precondition', `config ${blob.digest}: ${blob.size} bytes`);
+  }
+  const bytes = await source.readBlob(blob, { signal });
+  const algorithm = algorithmOf(blob.digest);
+  const actual = digestOf(algorithm, createHash(algorithm).update(bytes).digest('hex'));
+  if (actual !== blob.digest || bytes.length !== blob.size) {
+    throw new RuntimeError(
+      'failed-precondition',
+      `config ${blob.digest}: its content has the digest ${actual} and ${bytes.length} bytes, ` +
+        `where its manifest tells ${blob.size}`,
+    );
+  }
+  return bytes;
+}
+
+function pairLayers(
+  manifest: ImageManifest,
+  config: ImageConfig,
+): (LayerSpec & { readonly descriptor: Descriptor })[] {
+  const { layers } = manifest;
+  if (layers.length !== config.diffIds.length) {
+    throw new RuntimeError(
+      'failed-precondition',
+      `manifest has ${layers.length} layers, its config ${config.diffIds.length}`,
+    );
+  }
+  return config.diffIds.map((diffId, index) => {
+    const descriptor = layers[index];
+    if (descriptor === undefined || !isLayerType(descriptor.mediaType)) {
+      const type = JSON.stringify(descriptor?.mediaType.slice(0, 100));
+      throw new RuntimeError('failed-precondition', `layer ${diffId}: unknown media type ${type}`);
+    }
+    return { diffId, digest: descriptor.digest, size: descriptor.size, descriptor };
+  });
+}

@@ -1,0 +1,22 @@
+import type { Digest } from '@gantry/oci';
+import { type ImageStore, releaseUnusedChain, removeUnusedLayer } from './image-store.ts';
+
+/**
+ * Removes an image with all its names, and every layer that nothing else needs;
+ * they are off the disk when this resolves. A root keeps what it stands on.
+ * An unknown image is a success.
+ */
+export async function removeImage(store: ImageStore, id: Digest): Promise<void> {
+  await using _lock = await store.locks.take('image', id);
+  const diffIds = store.images.layersOf(id);
+  const blobs = store.images.blobsOf(id);
+  store.images.remove(id);
+  const needed = store.images.blobs();
+  for (const digest of blobs.filter((blob) => !needed.has(blob))) {
+    await store.content.remove(digest);
+  }
+  await releaseUnusedChain(store, id, diffIds);
+  for (const diffId of new Set(diffIds)) {
+    await removeUnusedLayer(store, diffId);
+  }
+}

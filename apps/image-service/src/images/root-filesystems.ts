@@ -1,0 +1,139 @@
+import { chmod, chown, mkdir, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isKind, RuntimeError } from '@gantry/errors';
+import type { Digest } from '@gantry/oci';
+import type { RootRecord } from '../store/root-records.ts';
+import type { TemporarySpace } from '../store/temporary-space.ts';
+import { type ImageStore, releaseUnusedChain, removeUnusedLayer } from './image-store.ts';
+
+interface Deps {
+  readonly store: ImageStore;
+  readonly temporary: TemporarySpace;
+  /** Holds one directory an owner. */
+  readonly directory: string;
+  readonly pull: (name: string, signal: AbortSignal) => Promise<Digest>;
+}
+
+export interface PreparedRoot {
+  readonly record: RootRecord;
+  /** Topmost first. */
+  readonly lowerDirs: readonly string[];
+  readonly upperDir: string;
+  readonly workDir: string;
+}
+
+const ownerPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
+
+/** The directories of containers' root file systems. Who mounts them says when they may go. */
+export class RootFilesystemStore {
+  readonly #deps: Deps;
+
+  private constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** Opens the store and removes directories that no record speaks of. */
+  static async open(deps: Deps): Promise<RootFilesystemStore> {
+    await mkdir(deps.directory, { recursive: true, mode: 0o711 });
+    const root = new RootFilesystemStore(deps);
+    for (const ownerId of await readdir(deps.directory)) {
+      await using lock = deps.store.locks.tryTake('root', ownerId);
+      if (lock !== undefined && deps.store.roots.get(ownerId) === undefined) {
+        await deps.temporary.discard(join(deps.directory, ownerId));
+      }
+    }
+    return root;
+  }
+
+  /** The same answer each time for one owner, whatever becomes of the image's names. */
+  async prepare(
+    ownerId: string,
+    image: string,
+    options: { readonly pullIfMissing: boolean; readonly signal: AbortSignal },
+  ): Promise<PreparedRoot> {
+    const { store, directory } = this.#deps;
+    checkOwner(ownerId);
+    await using _lock = await store.locks.take('root', ownerId, options.signal);
+    const record = store.roots.get(ownerId) ?? (await this.#record(ownerId, image, options));
+    const own = join(directory, ownerId);
+    const [upperDir, workDir] = [join(own, 'upper'), join(own, 'work')];
+    const lowerDirs = await store.layerStore.lowerOf(record.diffIds);
+    await mkdir(own, { recursive: true, mode: 0o711 });
+    await mkdir(workDir, { recursive: true, mode: 0o700 });
+    await makeUpper(upperDir, lowerDirs[0]);
+    return { record, lowerDirs, upperDir, workDir };
+  }
+
+  /** Removes an owner's directories and its hold; unknown owners are a success. */
+  async release(ownerId: string): Promise<void> {
+    const { store, directory, temporary } = this.#deps;
+    checkOwner(ownerId);
+    await using _lock = await store.locks.take('root', ownerId);
+    const record = store.roots.get(ownerId);
+    await temporary.discard(join(directory, ownerId));
+    if (record === undefined) {
+      return;
+    }
+    store.roots.remove(ownerId);
+    const { id } = record.image;
+    await releaseUnusedChain(store, id, record.diffIds);
+    if (store.images.get(id) === undefined) {
+      for (const diffId of new Set(record.diffIds)) {
+        await removeUnusedLayer(store, diffId);
+      }
+    }
+  }
+
+  list(): readonly string[] {
+    return this.#deps.store.roots.owners();
+  }
+
+  async #record(
+    ownerId: string,
+    image: string,
+    options: { readonly pullIfMissing: boolean; readonly signal: AbortSignal },
+  ): Promise<RootRecord> {
+    const { store, pull } = this.#deps;
+    for (let attempt = 1; ; attempt++) {
+      const found = store.images.find(image);
+      if (found !== undefined) {
+        const config = await store.content.read(found.id);
+        if (config === undefined) {
+          throw new RuntimeError('internal', `image ${found.id}: its config is gone or damaged`);
+        }
+        try {
+          const diffIds = store.images.layersOf(found.id);
+          return store.roots.add({ ownerId, image: found, config, diffIds });
+        } catch (error) {
+          // Removed since it was found.
+          if (!options.pullIfMissing || attempt > 2 || !isKind(error, 'not-found')) {
+            throw error;
+          }
+        }
+      }
+      if (!options.pullIfMissing) {
+        throw new RuntimeError('not-found', `image ${JSON.stringify(image)}: not on this node`);
+      }
+      await pull(image, options.signal);
+    }
+  }
+}
+
+/** overlayfs shows the root with the mode and owner of the upper directory: they must be the image's. */
+async function makeUpper(upperDir: string, lowerDir: string | undefined): Promise<void> {
+  const made = await mkdir(upperDir, { recursive: true, mode: 0o755 });
+  if (made !== undefined && lowerDir !== undefined) {
+    const { uid, gid, mode } = await stat(lowerDir);
+    await chown(upperDir, uid, gid);
+    await chmod(upperDir, mode & 0o7777);
+  }
+}
+
+function checkOwner(ownerId: string): void {
+  if (!ownerPattern.test(ownerId)) {
+    throw new RuntimeError(
+      'invalid-argument',
+      `root of ${JSON.stringify(ownerId)}: malformed owner id`,
+    );
+  }
+}

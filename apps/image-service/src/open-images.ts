@@ -1,0 +1,123 @@
+import { mkdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import type { Config } from '@gantry/config';
+import { directoryUsage } from '@gantry/host';
+import { openStore } from '@gantry/store';
+import { Histogram, type Logger, type Registry } from '@gantry/telemetry';
+import { DirectoryLayerStore } from './adapters/directory-layer-store.ts';
+import type { ImageStore } from './images/image-store.ts';
+import { ImageInstaller } from './images/install-image.ts';
+import { Locks } from './images/locks.ts';
+import { ImagePuller } from './images/pull-image.ts';
+import { recently } from './images/recently.ts';
+import { reconcile } from './images/reconcile.ts';
+import { RootFilesystemStore } from './images/root-filesystems.ts';
+import { type ImportedImage, importImages } from './import/import-images.ts';
+import type { Clock, DiskUsage } from './ports.ts';
+import { RegistrySource } from './registry/registry-source.ts';
+import { ContentStore } from './store/content-store.ts';
+import { ImageRecords } from './store/image-records.ts';
+import { LayerRecords } from './store/layer-records.ts';
+import { migrations } from './store/migrations.ts';
+import { RootRecords } from './store/root-records.ts';
+import { TemporarySpace } from './store/temporary-space.ts';
+
+export interface OpenOptions {
+  readonly config: Pick<Config, 'root_dir' | 'state_dir' | 'images'>;
+  readonly log: Pick<Logger, 'warn'>;
+  readonly metrics: Registry;
+  readonly clock?: Clock;
+  /** First pause between tries of a request, in ms; doubled each time. */
+  readonly backoffMs?: number;
+}
+
+/** The service without its bus: everything that the RPCs stand on. */
+export interface Images extends AsyncDisposable {
+  readonly store: ImageStore;
+  readonly puller: ImagePuller;
+  readonly rootfs: RootFilesystemStore;
+  /** Where all of it lies. */
+  readonly directory: string;
+  imageUsage(): Promise<DiskUsage>;
+  rootUsage(): Promise<DiskUsage>;
+  importImages(path: string, name: string, signal: AbortSignal): Promise<ImportedImage[]>;
+}
+
+const maxLayerBytes = 1024 ** 4;
+const usageMaxAgeMs = 10_000;
+
+/** Opens `root_dir/images`, removes what dead processes left there, and makes records and disk agree. */
+export async function openImages(options: OpenOptions): Promise<Images> {
+  const { config, log, metrics, clock = Date.now, backoffMs = 200 } = options;
+  const directory = join(config.root_dir, 'images');
+  await using stack = new AsyncDisposableStack();
+
+  await mkdir(directory, { recursive: true, mode: 0o711 });
+  const temporary = stack.use(await TemporarySpace.open(join(directory, 'tmp')));
+  const records = stack.use(openStore(join(directory, 'images.db'), { migrations }));
+  const content = await ContentStore.open(join(directory, 'content'), temporary);
+  const workers = config.images.unpack_workers || availableParallelism();
+  const layerStore = stack.use(
+    await DirectoryLayerStore.open({ directory, temporary, workers, maxLayerBytes }),
+  );
+  const store: ImageStore = {
+    images: new ImageRecords(records, clock),
+    layers: new LayerRecords(records, clock),
+    roots: new RootRecords(records, clock),
+    content,
+    layerStore,
+    locks: await Locks.open(join(config.state_dir, 'images')),
+    clock,
+  };
+  await reconcile(store, log);
+
+  const installer = new ImageInstaller(store, {
+    maxConcurrentDownloads: config.images.max_concurrent_downloads,
+  });
+  const registry = {
+    configPath: config.images.registry_config_path,
+    progressTimeoutMs: config.images.pull_progress_timeout_ms,
+    backoffMs,
+    cached: (digest: Parameters<ContentStore['read']>[0]) => content.read(digest),
+  };
+  const puller = new ImagePuller({
+    store,
+    installer,
+    open: (reference, credentials) => new RegistrySource(reference, credentials, registry),
+    duration: pullDuration(metrics),
+  });
+  const rootsDirectory = join(directory, 'roots');
+  const rootfs = await RootFilesystemStore.open({
+    store,
+    temporary,
+    directory: rootsDirectory,
+    pull: (name, signal) => puller.pull(name, { signal }),
+  });
+
+  const resources = stack.move();
+  return {
+    store,
+    puller,
+    rootfs,
+    directory,
+    imageUsage: async () => sum(store.layers.usage(), await content.usage()),
+    rootUsage: recently(usageMaxAgeMs, () => directoryUsage(rootsDirectory)),
+    importImages: (path, name, signal) =>
+      importImages({ installer, temporary }, path, name, signal),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+function pullDuration(registry: Registry): Histogram {
+  return new Histogram({
+    name: 'containerd_image_pull_duration_seconds',
+    help: 'How long pulls took that succeeded, in seconds.',
+    buckets: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300],
+    registers: [registry],
+  });
+}
+
+function sum(a: DiskUsage, b: DiskUsage): DiskUsage {
+  return { bytes: a.bytes + b.bytes, inodes: a.inodes + b.inodes };
+}

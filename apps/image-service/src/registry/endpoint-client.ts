@@ -1,0 +1,118 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { isKind } from '@gantry/errors';
+import type { Credentials } from '../ports.ts';
+import { Authorizer } from './authorizer.ts';
+import type { Endpoint } from './hosts-toml.ts';
+import { type HttpAnswer, HttpClient, type HttpOptions } from './http.ts';
+import { RegistryError, registryError } from './registry-error.ts';
+
+export interface EndpointOptions {
+  /** `library/busybox`. */
+  readonly repository: string;
+  /** The host of the image's name, told to mirrors as `?ns=`. */
+  readonly registry: string;
+  readonly credentials: Credentials | undefined;
+  /** First pause between tries, doubled each time. */
+  readonly backoffMs: number;
+}
+
+const maxTries = 4;
+const longestRetryAfterMs = 60_000;
+
+/** Asks one endpoint for things of one repository: auth, retries, words for its errors. */
+export class EndpointClient {
+  readonly endpoint: Endpoint;
+  readonly #options: EndpointOptions;
+  readonly #http: HttpClient;
+  readonly #authorizer: Authorizer;
+
+  constructor(endpoint: Endpoint, options: EndpointOptions) {
+    this.endpoint = endpoint;
+    this.#options = options;
+    this.#http = new HttpClient(endpoint);
+    // Credentials are for the registry that the image is named after, not for whoever mirrors it.
+    const credentials = endpoint.isUpstream ? options.credentials : undefined;
+    this.#authorizer = new Authorizer(this.#http, credentials, options.repository);
+  }
+
+  /**
+   * GET `<repository>/<path>`. Tries again when the server fails or the
+   * connection breaks; resolves with a success (2xx), else rejects with a
+   * RegistryError or what the network said.
+   */
+  async get(
+    path: string,
+    what: string,
+    headers: Readonly<Record<string, string>>,
+    options: HttpOptions,
+  ): Promise<HttpAnswer> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#getOnce(path, what, headers, options);
+      } catch (error) {
+        if (attempt === maxTries || options.signal.aborted || !isWorthAnotherTry(error)) {
+          throw error;
+        }
+        const pauseMs = retryAfterMs(error) ?? this.#options.backoffMs * 2 ** (attempt - 1);
+        await delay(pauseMs, undefined, { signal: options.signal });
+      }
+    }
+  }
+
+  async #getOnce(
+    path: string,
+    what: string,
+    headers: Readonly<Record<string, string>>,
+    options: HttpOptions,
+  ): Promise<HttpAnswer> {
+    const url = this.#urlOf(path);
+    for (let isRetry = false; ; isRetry = true) {
+      const authorization = await this.#authorizer.current();
+      const answer = await this.#http.send(
+        { url, headers: { ...headers, ...(authorization === undefined ? {} : { authorization }) } },
+        options,
+      );
+      if (answer.status >= 200 && answer.status < 300) {
+        return answer;
+      }
+      const challenge = answer.headers['www-authenticate'];
+      if (answer.status === 401 && !isRetry && (await this.#authorizer.meet(challenge, options))) {
+        answer.body.resume();
+        continue;
+      }
+      const retryAfter = Number(answer.headers['retry-after']);
+      const error = await registryError(answer, what);
+      throw Number.isFinite(retryAfter)
+        ? Object.assign(error, { retryAfterMs: retryAfter * 1000 })
+        : error;
+    }
+  }
+
+  #urlOf(path: string): URL {
+    const url = new URL(this.endpoint.base);
+    url.pathname = `${url.pathname}/${this.#options.repository}/${path}`;
+    if (!this.endpoint.isUpstream) {
+      url.searchParams.set('ns', this.#options.registry);
+    }
+    return url;
+  }
+}
+
+const refusals = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN']);
+
+/** Server faults, rate limits and broken connections pass; a host that is not there does not soon. */
+function isWorthAnotherTry(error: unknown): boolean {
+  if (error instanceof RegistryError) {
+    return error.status >= 500 || error.status === 429 || error.status === 408;
+  }
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const isConnection = /^E[A-Z]+$/.test(code);
+  return isConnection && !refusals.has(code) && !isKind(error, 'failed-precondition');
+}
+
+function retryAfterMs(error: unknown): number | undefined {
+  if (error instanceof Error && 'retryAfterMs' in error) {
+    return Math.min(Number(error.retryAfterMs), longestRetryAfterMs);
+  }
+  return undefined;
+}

@@ -1,0 +1,160 @@
+import { isAbsolute, join } from 'node:path';
+import { RuntimeError } from '@gantry/errors';
+import { parse } from 'smol-toml';
+import {
+  array,
+  boolean,
+  getDotPath,
+  type InferOutput,
+  object,
+  optional,
+  picklist,
+  record,
+  safeParse,
+  string,
+  union,
+} from 'valibot';
+
+/*
+ * hosts.toml in containerd's format (containerd docs/hosts.md). Unknown keys
+ * are passed over, as containerd does: one file may serve both.
+ */
+
+const oneOrMore = union([string(), array(string())]);
+const hostFields = {
+  capabilities: optional(array(picklist(['pull', 'resolve', 'push']))),
+  ca: optional(oneOrMore),
+  client: optional(union([string(), array(union([string(), array(string())]))])),
+  skip_verify: optional(boolean()),
+  header: optional(record(string(), oneOrMore)),
+  override_path: optional(boolean()),
+  dial_timeout: optional(string()),
+};
+const schema = object({
+  server: optional(string()),
+  ...hostFields,
+  host: optional(record(string(), object(hostFields))),
+});
+
+type HostFields = Omit<InferOutput<typeof schema>, 'server' | 'host'>;
+
+/** One server to ask for an image, in the order to ask. */
+export interface Endpoint {
+  /** `https://mirror.example:5000/v2`, without a slash at the end. */
+  readonly base: URL;
+  readonly capabilities: ReadonlySet<'pull' | 'resolve' | 'push'>;
+  /** PEM files of further certificate authorities. */
+  readonly caFiles: readonly string[];
+  /** PEM files of client certificates; the key may stand in the same file. */
+  readonly clientFiles: readonly { readonly cert: string; readonly key: string }[];
+  readonly skipVerify: boolean;
+  readonly headers: Readonly<Record<string, string | string[]>>;
+  readonly dialTimeoutMs?: number;
+  /** The registry itself and no mirror: what it asks credentials for. */
+  readonly isUpstream: boolean;
+}
+
+/**
+ * The endpoints that one hosts.toml names: its hosts in the file's order, then
+ * its server, or `fallback` where it names none. Throws `failed-precondition` naming the file.
+ */
+export function parseHostsToml(text: string, file: string, fallback: URL): Endpoint[] {
+  const input = parseToml(text, file);
+  const directory = file.slice(0, file.lastIndexOf('/'));
+  const { server, host = {}, ...own } = input;
+  const mirrors = Object.entries(host).map(([url, fields]) =>
+    endpointOf(parseUrl(url, file), fields, { directory, file, isUpstream: false }),
+  );
+  const upstream = server === undefined || server === '' ? fallback : parseUrl(server, file);
+  return [...mirrors, endpointOf(upstream, own, { directory, file, isUpstream: true })];
+}
+
+/** The endpoint of a registry that no file speaks of. */
+export function plainEndpoint(url: URL): Endpoint {
+  return endpointOf(url, {}, { directory: '/', file: '', isUpstream: true });
+}
+
+function parseToml(text: string, file: string): InferOutput<typeof schema> {
+  let value: unknown;
+  try {
+    value = parse(text);
+  } catch (cause) {
+    throw new RuntimeError('failed-precondition', `parse ${file}`, { cause });
+  }
+  const result = safeParse(schema, value);
+  if (!result.success) {
+    const faults = result.issues.map((issue) => `${getDotPath(issue) ?? ''}: ${issue.message}`);
+    throw new RuntimeError('failed-precondition', `parse ${file}: ${faults.join('; ')}`);
+  }
+  return result.output;
+}
+
+/** As containerd, a host without scheme is meant to be https. */
+function parseUrl(text: string, file: string): URL {
+  const url = URL.parse(/^https?:\/\//i.test(text) ? text : `https://${text}`);
+  if (url === null) {
+    throw new RuntimeError('failed-precondition', `parse ${file}: "${text}" is no URL`);
+  }
+  return url;
+}
+
+interface Context {
+  readonly directory: string;
+  readonly file: string;
+  readonly isUpstream: boolean;
+}
+
+function endpointOf(url: URL, fields: HostFields, context: Context): Endpoint {
+  const base = new URL(url);
+  base.search = '';
+  const path = base.pathname.replace(/\/+$/, '');
+  const isWhole = fields.override_path === true || path.endsWith('/v2');
+  base.pathname = isWhole ? path : `${path}/v2`;
+  const resolve = (path: string): string =>
+    isAbsolute(path) ? path : join(context.directory, path);
+  const dialTimeoutMs = parseDuration(fields.dial_timeout, context.file);
+  return {
+    base,
+    capabilities: new Set(fields.capabilities ?? ['pull', 'resolve', 'push']),
+    caFiles: listOf(fields.ca).map(resolve),
+    clientFiles: clientsOf(fields.client).map(([cert, key]) => ({
+      cert: resolve(cert),
+      key: resolve(key),
+    })),
+    skipVerify: fields.skip_verify ?? false,
+    headers: Object.fromEntries(
+      Object.entries(fields.header ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
+    ),
+    ...(dialTimeoutMs === undefined ? {} : { dialTimeoutMs }),
+    isUpstream: context.isUpstream,
+  };
+}
+
+function listOf(value: string | string[] | undefined): string[] {
+  return typeof value === 'string' ? [value] : (value ?? []);
+}
+
+/** `"file"`, `["file", ...]` or `[["cert", "key"], ...]`. */
+function clientsOf(client: HostFields['client']): [cert: string, key: string][] {
+  const entries = typeof client === 'string' ? [client] : (client ?? []);
+  return entries.map((entry) => {
+    const [cert = '', key = cert] = typeof entry === 'string' ? [entry] : entry;
+    return [cert, key === '' ? cert : key];
+  });
+}
+
+const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** A duration as Go writes it: `10s`, `1m30s`. */
+function parseDuration(text: string | undefined, file: string): number | undefined {
+  if (text === undefined) {
+    return undefined;
+  }
+  if (!/^([\d.]+(ms|s|m|h))+$/.test(text)) {
+    throw new RuntimeError('failed-precondition', `parse ${file}: dial_timeout "${text}"`);
+  }
+  return [...text.matchAll(/([\d.]+)(ms|s|m|h)/g)].reduce(
+    (total, [, count, unit = 'ms']) => total + Number(count) * (units[unit] ?? 1),
+    0,
+  );
+}

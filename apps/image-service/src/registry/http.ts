@@ -1,0 +1,196 @@
+import { readFile } from 'node:fs/promises';
+import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { rootCertificates } from 'node:tls';
+import { RuntimeError } from '@gantry/errors';
+import type { Endpoint } from './hosts-toml.ts';
+
+export interface HttpRequest {
+  readonly method?: 'GET' | 'HEAD' | 'POST';
+  readonly url: URL;
+  readonly headers?: Readonly<Record<string, string | string[]>>;
+  readonly body?: string;
+}
+
+/** An answer whose body has not been read: read it, or destroy it. */
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: IncomingMessage;
+  /** Where it came from, after redirects. */
+  readonly url: URL;
+}
+
+export interface HttpOptions {
+  readonly signal: AbortSignal;
+  /** Nothing, not even a header, for so long: the request fails. 0 waits for ever. */
+  readonly idleTimeoutMs: number;
+}
+
+const maxRedirects = 10;
+const defaultDialTimeoutMs = 30_000;
+
+interface TlsFiles {
+  readonly ca?: (string | Buffer)[];
+  readonly cert?: Buffer[];
+  readonly key?: Buffer[];
+}
+
+/** HTTP to one endpoint and to wherever it redirects: connections, certificates, timeouts. */
+export class HttpClient {
+  readonly #endpoint: Endpoint;
+  #tls: Promise<TlsFiles> | undefined;
+
+  constructor(endpoint: Endpoint) {
+    this.#endpoint = endpoint;
+  }
+
+  /**
+   * Sends a request and follows redirects. What only the endpoint may see
+   * (Authorization, configured headers, client certificates) goes to no other
+   * host. Rejects with what the network says, or the signal's reason.
+   */
+  async send(request: HttpRequest, options: HttpOptions): Promise<HttpAnswer> {
+    let { url } = request;
+    for (let redirects = 0; ; redirects++) {
+      const isOwn = url.origin === request.url.origin;
+      const answer = await this.#sendOnce({ ...request, url }, isOwn, options);
+      const { location } = answer.headers;
+      const isRedirect = answer.status >= 300 && answer.status < 400 && location !== undefined;
+      if (!isRedirect) {
+        return answer;
+      }
+      answer.body.destroy();
+      const next = URL.parse(location, url.href);
+      if (next === null || !/^https?:$/.test(next.protocol)) {
+        throw new RuntimeError('unavailable', `${url.host} redirects to what is no URL`);
+      }
+      if (url.protocol === 'https:' && next.protocol === 'http:') {
+        throw new RuntimeError('unavailable', `${url.host} redirects from https to plain http`);
+      }
+      if (redirects === maxRedirects) {
+        throw new RuntimeError(
+          'unavailable',
+          `${url.host} redirects more than ${maxRedirects} times`,
+        );
+      }
+      url = next;
+    }
+  }
+
+  async #sendOnce(
+    request: HttpRequest,
+    isOwn: boolean,
+    { signal, idleTimeoutMs }: HttpOptions,
+  ): Promise<HttpAnswer> {
+    const isTls = request.url.protocol === 'https:';
+    const tls = isTls ? await this.#tlsOptions(isOwn) : {};
+    signal.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const outgoing = (isTls ? requestHttps : requestHttp)(request.url, {
+        method: request.method ?? 'GET',
+        headers: this.#headersOf(request, isOwn),
+        signal,
+        ...tls,
+      });
+      const dial = setTimeout(() => {
+        outgoing.destroy(new Error('connection timed out'));
+      }, this.#endpoint.dialTimeoutMs ?? defaultDialTimeoutMs);
+      outgoing.on('socket', (socket) => {
+        const connected = () => clearTimeout(dial);
+        if (socket.connecting) {
+          socket.once(isTls ? 'secureConnect' : 'connect', connected);
+        } else {
+          connected();
+        }
+      });
+      let answered: IncomingMessage | undefined;
+      outgoing.setTimeout(idleTimeoutMs, () => {
+        if (answered !== undefined && answered.readableLength > 0) {
+          // It is we who do not read: not the server's fault.
+          outgoing.setTimeout(idleTimeoutMs);
+          return;
+        }
+        (answered ?? outgoing).destroy(new StalledError(idleTimeoutMs));
+      });
+      outgoing.on('response', (body) => {
+        answered = body;
+        clearTimeout(dial);
+        resolve({ status: body.statusCode ?? 0, headers: body.headers, body, url: request.url });
+      });
+      outgoing.on('error', (error) => {
+        clearTimeout(dial);
+        reject(signal.aborted ? (signal.reason as Error) : plainError(error));
+      });
+      outgoing.end(request.body);
+    });
+  }
+
+  #headersOf(request: HttpRequest, isOwn: boolean): Record<string, string | string[]> {
+    const { authorization, ...open } = { ...request.headers };
+    return {
+      'user-agent': 'gantry',
+      ...open,
+      ...(isOwn ? this.#endpoint.headers : {}),
+      ...(isOwn && authorization !== undefined ? { authorization } : {}),
+    };
+  }
+
+  async #tlsOptions(isOwn: boolean) {
+    this.#tls ??= readTlsFiles(this.#endpoint);
+    const { ca, cert, key } = await this.#tls;
+    return {
+      rejectUnauthorized: !this.#endpoint.skipVerify,
+      ...(ca === undefined ? {} : { ca }),
+      ...(isOwn && cert !== undefined ? { cert, key } : {}),
+    };
+  }
+}
+
+/** Of a host with several addresses, the first failure stands for all. */
+function plainError(error: Error): Error {
+  const [first] = error instanceof AggregateError ? (error.errors as Error[]) : [];
+  return first ?? error;
+}
+
+/** No byte came for so long. */
+export class StalledError extends Error {
+  constructor(idleTimeoutMs: number) {
+    super(`no byte came for ${idleTimeoutMs / 1000} s`);
+  }
+}
+
+async function readTlsFiles({ caFiles, clientFiles }: Endpoint): Promise<TlsFiles> {
+  const read = async (file: string): Promise<Buffer> => {
+    try {
+      return await readFile(file);
+    } catch (cause) {
+      throw new RuntimeError('failed-precondition', `read certificate ${file}`, { cause });
+    }
+  };
+  const ca = await Promise.all(caFiles.map(read));
+  const cert = await Promise.all(clientFiles.map((pair) => read(pair.cert)));
+  const key = await Promise.all(clientFiles.map((pair) => read(pair.key)));
+  return {
+    ...(ca.length === 0 ? {} : { ca: [...rootCertificates, ...ca] }),
+    ...(cert.length === 0 ? {} : { cert, key }),
+  };
+}
+
+/** The body of an answer, up to a limit; more than that is an error. */
+export async function readBody(answer: HttpAnswer, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > maxBytes) {
+      answer.body.destroy();
+      throw new RuntimeError(
+        'failed-precondition',
+        `${answer.url.host} sent more than ${maxBytes} bytes`,
+      );
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

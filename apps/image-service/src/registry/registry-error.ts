@@ -1,0 +1,63 @@
+import { type ErrorKind, RuntimeError } from '@gantry/errors';
+import { array, looseObject, optional, safeParse, string } from 'valibot';
+import { type HttpAnswer, readBody } from './http.ts';
+
+const maxErrorBytes = 64 << 10;
+const errorBody = looseObject({
+  errors: array(looseObject({ code: optional(string()), message: optional(string()) })),
+});
+
+/** A registry's refusal; `status` lets the caller try elsewhere or again. */
+export class RegistryError extends RuntimeError {
+  readonly status: number;
+
+  constructor(kind: ErrorKind, status: number, message: string) {
+    super(kind, message);
+    this.status = status;
+  }
+}
+
+/** Turns an answer that is no success into an error with host, status and the registry's own words. */
+export async function registryError(answer: HttpAnswer, what: string): Promise<RegistryError> {
+  const { status, url } = answer;
+  const said = await wordsOf(answer);
+  const message = `${what}: registry host ${url.host} answered ${status}${said}`;
+  return new RegistryError(kindOfStatus(status), status, message);
+}
+
+function kindOfStatus(status: number): ErrorKind {
+  switch (status) {
+    case 401:
+      return 'unauthenticated';
+    case 403:
+      return 'permission-denied';
+    case 404:
+      return 'not-found';
+    case 429:
+      return 'resource-exhausted';
+    default:
+      return status >= 500 ? 'unavailable' : 'unknown';
+  }
+}
+
+async function wordsOf(answer: HttpAnswer): Promise<string> {
+  try {
+    const body = (await readBody(answer, maxErrorBytes)).toString('utf8');
+    const result = safeParse(errorBody, JSON.parse(body));
+    if (!result.success) {
+      return '';
+    }
+    const words = result.output.errors
+      .slice(0, 3)
+      .map(({ code = '', message = '' }) =>
+        [code.toLowerCase(), message].filter(Boolean).join(': '),
+      );
+    // Into a log and onto a terminal: one line, no control characters, not long.
+    return `: ${words
+      .join('; ')
+      .replaceAll(/[^\x20-\x7e]/g, ' ')
+      .slice(0, 500)}`;
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,19 @@
+import type { ServiceImpl } from '@gantry/bus';
+import type { ImageService } from '@gantry/proto';
+import type { ImageStore } from '../images/image-store.ts';
+import { removeImage as remove } from '../images/remove-image.ts';
+
+interface Deps {
+  readonly store: ImageStore;
+}
+
+/** Removes an image by any of its names or its id, with all its names; unknown ones are a success. */
+export function removeImage({ store }: Deps): ServiceImpl<typeof ImageService>['removeImage'] {
+  return async ({ image }) => {
+    const found = store.images.find(image?.image ?? '');
+    if (found !== undefined) {
+      await remove(store, found.id);
+    }
+    return {};
+  };
+}

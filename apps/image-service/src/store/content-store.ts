@@ -1,0 +1,114 @@
+import { createHash } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename, stat, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RuntimeError } from '@gantry/errors';
+import { hasCode, syncDirectory } from '@gantry/host';
+import { algorithmOf, type Digest, hexOf, isDigest } from '@gantry/oci';
+import type { DiskUsage } from '../ports.ts';
+import type { TemporarySpace } from './temporary-space.ts';
+
+const algorithms = ['sha256', 'sha512'] as const;
+
+/**
+ * Blobs that images are described by (configs, manifests), one file a digest:
+ * `blobs/sha256/<hex>`. What has a name there was whole and on disk when it got it.
+ */
+export class ContentStore {
+  readonly #blobs: string;
+  readonly #temporary: TemporarySpace;
+
+  private constructor(directory: string, temporary: TemporarySpace) {
+    this.#blobs = join(directory, 'blobs');
+    this.#temporary = temporary;
+  }
+
+  static async open(directory: string, temporary: TemporarySpace): Promise<ContentStore> {
+    const store = new ContentStore(directory, temporary);
+    for (const algorithm of algorithms) {
+      await mkdir(join(store.#blobs, algorithm), { recursive: true, mode: 0o700 });
+    }
+    return store;
+  }
+
+  /** The content, checked again; undefined when it is not here or not what its name says. */
+  async read(digest: Digest): Promise<Buffer | undefined> {
+    try {
+      const bytes = await readFile(this.#pathOf(digest));
+      return isOf(digest, bytes) ? bytes : undefined;
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+
+  /** Keeps a blob. Throws `failed-precondition` when the bytes are not of that digest. */
+  async write(digest: Digest, bytes: Buffer): Promise<void> {
+    if (!isOf(digest, bytes)) {
+      throw new RuntimeError(
+        'failed-precondition',
+        `blob ${digest}: its content has another digest`,
+      );
+    }
+    if ((await this.read(digest)) !== undefined) {
+      // Young again: nobody may collect it before its image has been recorded.
+      const now = new Date();
+      await utimes(this.#pathOf(digest), now, now);
+      return;
+    }
+    await using place = this.#temporary.file();
+    const file = await open(place.path, 'wx', 0o600);
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(place.path, this.#pathOf(digest));
+    await syncDirectory(join(this.#blobs, algorithmOf(digest)));
+  }
+
+  async remove(digest: Digest): Promise<void> {
+    await this.#temporary.discard(this.#pathOf(digest));
+  }
+
+  /** Every blob, with the time in ms since the epoch at which it was written. */
+  async list(): Promise<{ digest: Digest; writtenAt: number; bytes: number }[]> {
+    const found: { digest: Digest; writtenAt: number; bytes: number }[] = [];
+    for (const algorithm of algorithms) {
+      for (const hex of await readdir(join(this.#blobs, algorithm))) {
+        const digest = `${algorithm}:${hex}`;
+        const stats = await statOrNothing(join(this.#blobs, algorithm, hex));
+        if (stats !== undefined && isDigest(digest)) {
+          found.push({ digest, writtenAt: stats.mtimeMs, bytes: stats.blocks * 512 });
+        }
+      }
+    }
+    return found;
+  }
+
+  async usage(): Promise<DiskUsage> {
+    const blobs = await this.list();
+    return { bytes: blobs.reduce((sum, { bytes }) => sum + bytes, 0), inodes: blobs.length };
+  }
+
+  #pathOf(digest: Digest): string {
+    return join(this.#blobs, algorithmOf(digest), hexOf(digest));
+  }
+}
+
+function isOf(digest: Digest, bytes: Buffer): boolean {
+  return createHash(algorithmOf(digest)).update(bytes).digest('hex') === hexOf(digest);
+}
+
+async function statOrNothing(path: string) {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) {
+      return undefined;
+    }
+    throw error;
+  }
+}

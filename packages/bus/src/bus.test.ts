@@ -107,10 +107,13 @@ test('a canceled request ends at once, and its handler hears of it', async (t) =
 
   const answer = gateway.request('sandbox', method, empty, { signal: controller.signal });
   await begun;
+  const abortedAt = performance.now();
   controller.abort();
 
   await assert.rejects(answer, { kind: 'canceled' });
   assert.equal((await reason).name, 'AbortError');
+  // Before any beat: a beat for a call that is over would be answered with a cancel too.
+  assert.ok(performance.now() - abortedAt < 500);
 });
 
 test('the cancel reaches the one instance that serves, not its neighbours', async (t) => {

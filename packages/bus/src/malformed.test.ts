@@ -145,6 +145,8 @@ test('garbage on the subjects of a service neither stops nor fills it', async (t
       raw.publish(target, `_INBOX.gateway.raw.${'x'.repeat(400)}`, head, 'body');
     }
   }
+  raw.publish(subject, '_INBOX.gateway.raw.bad', '\r\nbad name: x', 'body');
+  await raw.received(/raw\.bad [^\r]*\r\nNATS\/1.0\r\nGantry-Type: error\r\nGantry-Code: 3\r\n/);
   await raw.flush();
   const answer = await gateway.request('sandbox', method, Buffer.from('still here'));
 

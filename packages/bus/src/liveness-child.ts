@@ -16,6 +16,7 @@ if (role === 'serve') {
           handle: async (body, { signal }) => {
             process.stdout.write('begun\n');
             await once(signal, 'abort');
+            process.stdout.write('aborted\n');
             return body;
           },
         },

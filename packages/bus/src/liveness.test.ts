@@ -16,6 +16,8 @@ interface Child {
   readonly process: ChildProcess;
   /** Resolves when the child has written `word`. */
   said(word: string): Promise<void>;
+  /** All that it has written. */
+  output(): string;
 }
 
 function startChild(t: TestContext, nats: TestNats, role: string): Child {
@@ -30,6 +32,7 @@ function startChild(t: TestContext, nats: TestNats, role: string): Child {
   });
   return {
     process: child,
+    output: () => output,
     said: async (word) => {
       while (!output.includes(word)) {
         await Promise.race([once(child.stdout, 'data'), once(child, 'exit')]);
@@ -98,9 +101,10 @@ describe('liveness', { concurrency: true }, () => {
     const rejected = assert.rejects(answer, { kind: 'unavailable' }).finally(() => {
       over = true;
     });
-    // Longer than the silence that would end the call: the beats keep it.
+    // Longer than the silence that would end the call on either side: the beats keep it.
     await delay(5500);
     assert.equal(over, false);
+    assert.equal(child.output().includes('aborted'), false);
     const killedAt = performance.now();
     child.process.kill('SIGKILL');
     await rejected;

@@ -1,0 +1,9 @@
+import type { Config } from '@gantry/config';
+import { openCniNetwork } from '../network/cni-network.ts';
+import type { Network } from '../ports.ts';
+
+/** The network of pods as config.toml's `[cni]` has it. */
+export function startCniNetwork(config: Pick<Config, 'cni'>): Promise<Network & AsyncDisposable> {
+  const { conf_dir: confDir, bin_dirs: binDirs, timeout_ms: timeoutMs } = config.cni;
+  return openCniNetwork({ confDir, binDirs, timeoutMs });
+}

@@ -1,0 +1,252 @@
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { kindOf, messageOf, RuntimeError } from '@gantry/errors';
+import { findTool, identifyProcess, missingTool, removeCgroup, signalProcess } from '@gantry/host';
+import { withSpan } from '@gantry/telemetry';
+import type {
+  CallOptions,
+  ContainerExit,
+  ContainerLaunch,
+  ProcessId,
+  Runtime,
+  RuntimeHandler,
+} from '../ports.ts';
+import { conmonArguments, pidFileOf } from './conmon-arguments.ts';
+import { cgroupOfBundle } from './container-cgroup.ts';
+import { readExit } from './exit-record.ts';
+import { watchExits } from './exit-watcher.ts';
+import { killAndWait, killCgroup, waitForAll } from './kill-container.ts';
+import { type LaunchRecord, LaunchRecords } from './launch-record.ts';
+import { prepareLogFile } from './log-file.ts';
+import { findMonitor, readPid } from './monitor.ts';
+import { ociFailure, runOci, runtimeRootOf, saysNoSuchContainer } from './oci-command.ts';
+import { reopenLog } from './reopen-log.ts';
+import { runtimeWords } from './runtime-words.ts';
+import { spawnConmon } from './spawn-conmon.ts';
+
+export interface ConmonRuntimeOptions {
+  /** Volatile. Holds `runtimes/<handler>`, `exits` and `launches`. */
+  readonly stateDir: string;
+  /** Path of conmon, or a name that is looked up in PATH. */
+  readonly conmon: string;
+}
+
+/** What conmon and the runtime put into a bundle. */
+const bundleFiles = ['attach', 'ctl', 'winsz', 'pidfile', 'conmon.pid', 'oom', 'exit'];
+
+/** Conmon ends by itself after its container, once it has written down the exit. */
+const monitorEndMs = 10_000;
+
+/** Opens the runtime under `stateDir`, where containers of an earlier process may be running. */
+export async function openConmonRuntime(options: ConmonRuntimeOptions): Promise<Runtime> {
+  const launches = join(options.stateDir, 'launches');
+  const exitDir = join(options.stateDir, 'exits');
+  await mkdir(launches, { recursive: true, mode: 0o700 });
+  await mkdir(exitDir, { recursive: true, mode: 0o755 });
+  return new ConmonRuntime(options, exitDir, new LaunchRecords(launches));
+}
+
+class ConmonRuntime implements Runtime {
+  readonly #options: ConmonRuntimeOptions;
+  readonly #exitDir: string;
+  readonly #launches: LaunchRecords;
+
+  constructor(options: ConmonRuntimeOptions, exitDir: string, launches: LaunchRecords) {
+    this.#options = options;
+    this.#exitDir = exitDir;
+    this.#launches = launches;
+  }
+
+  async create(
+    launch: ContainerLaunch,
+    options: CallOptions = {},
+  ): Promise<{ init: ProcessId; monitor: ProcessId }> {
+    const { id, handler, bundleDir } = launch;
+    const doing = `create container ${id}`;
+    if (!/^[\w-]+$/.test(id)) {
+      throw new RuntimeError('invalid-argument', `${doing}: not a container id`);
+    }
+    const root = runtimeRootOf(this.#options.stateDir, handler.name);
+    const args = conmonArguments(launch, { runtimeRoot: root, exitDir: this.#exitDir });
+    const record = {
+      id,
+      handler: handler.name,
+      bundleDir,
+      cgroupPath: await cgroupOfBundle(bundleDir),
+    };
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    if (launch.logPath !== undefined) {
+      await prepareLogFile(launch.logPath);
+    }
+    await this.#launches.write(record);
+    try {
+      return await withSpan('conmon create', spanAttributes(handler, id), () =>
+        this.#launch(launch, args, doing, options.signal),
+      );
+    } catch (error) {
+      await this.#undoCreate(handler, record, error);
+      throw options.signal?.aborted === true
+        ? new RuntimeError(kindOf(options.signal.reason), doing, { cause: error })
+        : error;
+    }
+  }
+
+  async #launch(
+    launch: ContainerLaunch,
+    args: readonly string[],
+    doing: string,
+    signal: AbortSignal | undefined,
+  ): Promise<{ init: ProcessId; monitor: ProcessId }> {
+    const { bundleDir, handler } = launch;
+    const path = findTool(this.#options.conmon);
+    if (path === undefined) {
+      throw new RuntimeError(
+        'failed-precondition',
+        `${doing}: ${missingTool(this.#options.conmon)}`,
+      );
+    }
+    const report = await spawnConmon({ path, args, bundleDir, tty: launch.tty, signal });
+    if ('failure' in report) {
+      const words = runtimeWords(report.failure);
+      const message = words === '' ? 'failed without a word' : words;
+      throw new RuntimeError('internal', `${doing}: ${handler.name} create: ${message}`);
+    }
+    const init = await identifyProcess(report.pid);
+    const monitor = await findMonitor(bundleDir);
+    if (init === undefined || monitor === undefined) {
+      const gone = init === undefined ? `its first process ${report.pid}` : 'its conmon';
+      throw new RuntimeError('internal', `${doing}: ${gone} is gone already`);
+    }
+    return { init, monitor };
+  }
+
+  /** Leaves nothing of a failed create; a failure to do so is added to the error's message. */
+  async #undoCreate(handler: RuntimeHandler, record: LaunchRecord, error: unknown): Promise<void> {
+    try {
+      const monitor = await findMonitor(record.bundleDir);
+      if (monitor !== undefined) {
+        // The runtime dies with conmon, its parent (PR_SET_PDEATHSIG).
+        await killAndWait(`conmon of container ${record.id}`, [monitor]);
+      }
+      if (record.cgroupPath !== undefined) {
+        await killCgroup(`container ${record.id}`, record.cgroupPath);
+      }
+      const root = runtimeRootOf(this.#options.stateDir, handler.name);
+      await runOci(handler, root, ['delete', '--force', record.id]);
+      await this.#forget(record);
+    } catch (cause) {
+      throw new RuntimeError(kindOf(error), `${messageOf(error)}; and undo it`, { cause });
+    }
+  }
+
+  async start(handler: RuntimeHandler, id: string, options: CallOptions = {}): Promise<void> {
+    const root = runtimeRootOf(this.#options.stateDir, handler.name);
+    const result = await runOci(handler, root, ['start', id], options.signal);
+    if (result.exitCode !== 0) {
+      throw ociFailure(`start container ${id}`, handler, 'start', result);
+    }
+  }
+
+  signal(init: ProcessId, signal: number): Promise<boolean> {
+    return signalProcess(init, signal);
+  }
+
+  async killAll(
+    handler: RuntimeHandler,
+    id: string,
+    init?: ProcessId,
+    monitor?: ProcessId,
+  ): Promise<void> {
+    const what = `container ${id}`;
+    const record = await this.#launches.read(id);
+    const holder = monitor ?? (record && (await findMonitor(record.bundleDir)));
+    if (init === undefined && holder !== undefined && record !== undefined) {
+      await endUnfinishedCreate(what, record, holder);
+    }
+    const first = init ?? (await this.#findInit(handler, id));
+    if (first !== undefined) {
+      await killAndWait(what, [first]);
+    }
+    if (record?.cgroupPath !== undefined) {
+      await killCgroup(what, record.cgroupPath);
+    }
+    if (holder !== undefined) {
+      await waitForAll(`wait for conmon of ${what}`, [holder], monitorEndMs).catch(() =>
+        killAndWait(`conmon of ${what}`, [holder]),
+      );
+    }
+  }
+
+  /** The first process as the runtime knows it; undefined when it has none that lives. */
+  async #findInit(handler: RuntimeHandler, id: string): Promise<ProcessId | undefined> {
+    const root = runtimeRootOf(this.#options.stateDir, handler.name);
+    const result = await runOci(handler, root, ['state', id]);
+    if (result.exitCode !== 0) {
+      return undefined;
+    }
+    const state: unknown = JSON.parse(result.stdout.toString());
+    const pid = typeof state === 'object' && state !== null && 'pid' in state ? state.pid : 0;
+    return typeof pid === 'number' && pid > 0 ? identifyProcess(pid) : undefined;
+  }
+
+  async delete(handler: RuntimeHandler, id: string): Promise<void> {
+    const root = runtimeRootOf(this.#options.stateDir, handler.name);
+    const result = await runOci(handler, root, ['delete', id]);
+    if (result.exitCode !== 0 && !saysNoSuchContainer(result)) {
+      throw ociFailure(`delete container ${id}`, handler, 'delete', result);
+    }
+    const record = await this.#launches.read(id);
+    await this.#forget(record ?? { id, handler: handler.name, bundleDir: '' });
+  }
+
+  /** Removes the cgroup, where the runtime left it, and every file that a launch has made. */
+  async #forget(record: LaunchRecord): Promise<void> {
+    if (record.cgroupPath !== undefined) {
+      await removeCgroup(record.cgroupPath);
+    }
+    await rm(join(this.#exitDir, record.id), { force: true });
+    if (record.bundleDir !== '') {
+      const files = bundleFiles.map((name) => join(record.bundleDir, name));
+      await Promise.all(files.map((file) => rm(file, { force: true })));
+    }
+    await this.#launches.remove(record.id);
+  }
+
+  async reopenLog(bundleDir: string, logPath: string): Promise<void> {
+    await reopenLog({ bundleDir, logPath, monitor: await findMonitor(bundleDir) });
+  }
+
+  exitOf(id: string, bundleDir: string): Promise<ContainerExit | undefined> {
+    return readExit(this.#exitDir, id, bundleDir);
+  }
+
+  /** Those with a launch record, and those that the runtime has a directory for. */
+  async list(handler: RuntimeHandler): Promise<readonly string[]> {
+    const root = runtimeRootOf(this.#options.stateDir, handler.name);
+    const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
+    const directories = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+    return [...new Set([...directories, ...(await this.#launches.idsOf(handler.name))])].sort();
+  }
+
+  watchExits(onExit: (id: string) => void): Promise<AsyncDisposable> {
+    return watchExits(this.#exitDir, onExit);
+  }
+}
+
+/**
+ * A service that died in create() leaves a conmon whose runtime may still be at work, and would
+ * finish the container behind our back. The pid file is written when it is done.
+ */
+async function endUnfinishedCreate(
+  what: string,
+  record: LaunchRecord,
+  monitor: ProcessId,
+): Promise<void> {
+  if ((await readPid(pidFileOf(record.bundleDir))) === undefined) {
+    await killAndWait(`conmon of ${what}`, [monitor]);
+  }
+}
+
+function spanAttributes(handler: RuntimeHandler, id: string): Record<string, string> {
+  return { 'container.id': id, 'gantry.handler': handler.name };
+}

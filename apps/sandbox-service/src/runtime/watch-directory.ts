@@ -1,0 +1,160 @@
+import { type FSWatcher, watch } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+
+export interface WatchOptions {
+  /** How long after a failed scan, or without inotify, the directory is read again. Default 1,000. */
+  readonly retryMs?: number;
+}
+
+/**
+ * Runs `scan` once and again after every change in `dir`; never twice at a time, and changes that
+ * come together cost one scan. A scan reads the whole directory, so that a burst which overflows
+ * the kernel's queue loses nothing. The directory may not exist yet, may be deleted and made anew.
+ * Where the host has no inotify left, the directory is read every `retryMs`. A scan that throws is
+ * tried again. Resolves after the first scan; rejects with its error.
+ */
+export async function watchDirectory(
+  dir: string,
+  scan: () => Promise<void>,
+  options: WatchOptions = {},
+): Promise<AsyncDisposable> {
+  const watched = new WatchedDirectory(dir, scan, options.retryMs ?? 1000);
+  try {
+    await watched.start();
+  } catch (error) {
+    await watched[Symbol.asyncDispose]();
+    throw error;
+  }
+  return watched;
+}
+
+class WatchedDirectory implements AsyncDisposable {
+  readonly #dir: string;
+  readonly #scan: () => Promise<void>;
+  readonly #retryMs: number;
+  #watcher: FSWatcher | undefined;
+  /** Which directory the watcher stands on; undefined while it has to be set anew. */
+  #identity: string | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #dirty = false;
+  #disposed = false;
+
+  constructor(dir: string, scan: () => Promise<void>, retryMs: number) {
+    this.#dir = dir;
+    this.#scan = scan;
+    this.#retryMs = retryMs;
+  }
+
+  async start(): Promise<void> {
+    await this.#arm();
+    await this.#scan();
+    if (this.#dirty) {
+      this.#kick();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true;
+    this.#disarm();
+    clearTimeout(this.#timer);
+    await this.#running;
+  }
+
+  #kick(): void {
+    this.#dirty = true;
+    if (!this.#disposed) {
+      this.#running ??= this.#loop().finally(() => {
+        this.#running = undefined;
+      });
+    }
+  }
+
+  async #loop(): Promise<void> {
+    while (this.#isPending()) {
+      this.#dirty = false;
+      try {
+        await this.#arm();
+        await this.#scan();
+      } catch {
+        this.#kickLater();
+      }
+    }
+  }
+
+  #isPending(): boolean {
+    return this.#dirty && !this.#disposed;
+  }
+
+  #kickLater(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#kick(), this.#retryMs);
+  }
+
+  /** Puts the watcher on the directory, or on the nearest one above it that exists. */
+  async #arm(): Promise<void> {
+    let known = await identityOf(this.#dir);
+    if (this.#identity !== undefined && this.#identity === known) {
+      return;
+    }
+    // The directory may appear or go between the look and the watch, hence the second look.
+    for (;;) {
+      const target = known === undefined ? await nearestExisting(dirname(this.#dir)) : this.#dir;
+      this.#disarm();
+      if (!this.#watch(target)) {
+        this.#kickLater();
+        return;
+      }
+      const now = await identityOf(this.#dir);
+      if (now === known) {
+        this.#identity = known;
+        return;
+      }
+      known = now;
+    }
+  }
+
+  #watch(target: string): boolean {
+    try {
+      this.#watcher = watch(target, (_event, name) => {
+        // A directory that is itself deleted or moved is told under its own name.
+        if (name === null || name === basename(target)) {
+          this.#identity = undefined;
+        }
+        this.#kick();
+      });
+    } catch {
+      return false;
+    }
+    this.#watcher.on('error', () => {
+      this.#disarm();
+      this.#kickLater();
+    });
+    return true;
+  }
+
+  #disarm(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    this.#identity = undefined;
+  }
+}
+
+/** Inode numbers are used again at once, so the time of birth tells a new directory from the old. */
+async function identityOf(dir: string): Promise<string | undefined> {
+  try {
+    const { dev, ino, birthtimeNs } = await stat(dir, { bigint: true });
+    return `${dev}:${ino}:${birthtimeNs}`;
+  } catch {
+    return undefined;
+  }
+}
+
+async function nearestExisting(dir: string): Promise<string> {
+  for (let path = dir; ; path = dirname(path)) {
+    if (path === dirname(path) || (await identityOf(path)) !== undefined) {
+      return path;
+    }
+  }
+}

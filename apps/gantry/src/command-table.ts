@@ -15,6 +15,13 @@ export interface CommandEntry {
   readonly load: () => Promise<CommandFunction>;
 }
 
+type Option = readonly [string, string, string?];
+const output: Option = ['-o, --output <format>', 'table, json or yaml'];
+const quiet: Option = ['-q, --quiet', 'only ids'];
+/** May be given more than once. */
+const label: Option = ['--label <key=value...>', 'only those with this label'];
+const listing: readonly Option[] = [label, quiet, output];
+
 /** Every command, in the order of the help page. */
 export const commands: readonly CommandEntry[] = [
   {
@@ -38,6 +45,192 @@ export const commands: readonly CommandEntry[] = [
     name: 'status',
     about: 'show what runs of this stack',
     load: async () => (await import('./commands/status.ts')).status,
+  },
+  {
+    name: 'trace',
+    args: '[what]',
+    about:
+      'show what requests did, as a tree: the last one, or those of a pod, container or method',
+    options: [
+      ['--slowest', 'the longest first'],
+      ['--last <n>', 'how many'],
+    ],
+    load: async () => (await import('./commands/trace.ts')).trace,
+  },
+  {
+    name: 'version',
+    about: 'show what answers on the socket',
+    load: async () => (await import('./commands/version.ts')).version,
+  },
+  {
+    name: 'info',
+    about: "show the runtime's conditions, handlers and details",
+    options: [output],
+    load: async () => (await import('./commands/info.ts')).info,
+  },
+  {
+    name: 'ps',
+    about: 'list containers',
+    options: [
+      ['-a, --all', 'those that do not run, too'],
+      ['-p, --pod <pod>', 'only of this pod'],
+      ['--name <text>', 'only those whose name has this text'],
+      ...listing,
+    ],
+    load: async () => (await import('./commands/ps.ts')).ps,
+  },
+  {
+    name: 'pods',
+    about: 'list pods',
+    options: [
+      ['--name <text>', 'only those whose name has this text'],
+      ['--namespace <name>', 'only of this namespace'],
+      ...listing,
+    ],
+    load: async () => (await import('./commands/pods.ts')).pods,
+  },
+  {
+    name: 'images',
+    args: '[name]',
+    about: 'list images',
+    options: [['--digests', 'show digests'], quiet, output],
+    load: async () => (await import('./commands/images.ts')).images,
+  },
+  {
+    name: 'pull',
+    args: '<image>',
+    about: 'pull an image from its registry',
+    options: [
+      ['--creds <user:password>', 'credentials for the registry'],
+      ['--creds-file <file>', 'a file that holds user:password'],
+      ['--pod-config <file>', 'pod config to pull for'],
+    ],
+    load: async () => (await import('./commands/pull.ts')).pull,
+  },
+  {
+    name: 'rmi',
+    args: '<images...>',
+    about: 'remove images',
+    load: async () => (await import('./commands/rmi.ts')).rmi,
+  },
+  {
+    name: 'image import',
+    args: '<path>',
+    about: 'import an OCI layout (directory or tar) or a docker-archive tar',
+    options: [['--name <name>', 'the name to give it']],
+    load: async () => (await import('./commands/image-import.ts')).imageImport,
+  },
+  {
+    name: 'logs',
+    args: '<container>',
+    about: 'show what a container wrote',
+    options: [
+      ['-f, --follow', 'go on until it ends'],
+      ['--tail <n>', 'only the last lines'],
+      ['-t, --timestamps', 'with the time of each line'],
+    ],
+    load: async () => (await import('./commands/logs.ts')).logs,
+  },
+  {
+    name: 'exec',
+    args: '<container> <command...>',
+    about: 'run a command in a container; its exit code is passed on',
+    options: [
+      ['-s, --sync', 'accepted for those who come from crictl: it always is'],
+      ['--timeout <seconds>', 'kill it after this time'],
+    ],
+    passThrough: true,
+    load: async () => (await import('./commands/exec.ts')).exec,
+  },
+  {
+    name: 'inspect',
+    args: '<container>',
+    about: 'show everything about a container',
+    options: [output],
+    load: async () => (await import('./commands/inspect.ts')).inspect,
+  },
+  {
+    name: 'inspectp',
+    args: '<pod>',
+    about: 'show everything about a pod',
+    options: [output],
+    load: async () => (await import('./commands/inspectp.ts')).inspectp,
+  },
+  {
+    name: 'inspecti',
+    args: '<image>',
+    about: 'show everything about an image',
+    options: [output],
+    load: async () => (await import('./commands/inspecti.ts')).inspecti,
+  },
+  {
+    name: 'runp',
+    args: '<pod-config>',
+    about: 'start a pod from a JSON or YAML file, as crictl has it',
+    options: [['-r, --runtime <handler>', 'runtime handler']],
+    load: async () => (await import('./commands/runp.ts')).runp,
+  },
+  {
+    name: 'create',
+    args: '<pod> <container-config> <pod-config>',
+    about: 'create a container from JSON or YAML files, as crictl has them',
+    options: [['--with-pull', 'pull its image first']],
+    load: async () => (await import('./commands/create.ts')).create,
+  },
+  {
+    name: 'start',
+    args: '<containers...>',
+    about: 'start containers',
+    load: async () => (await import('./commands/start.ts')).start,
+  },
+  {
+    name: 'stop',
+    args: '<containers...>',
+    about: 'stop containers',
+    options: [['-t, --timeout <seconds>', 'kill it after this time (default: at once)']],
+    load: async () => (await import('./commands/stop.ts')).stop,
+  },
+  {
+    name: 'rm',
+    args: '<containers...>',
+    about: 'remove containers',
+    options: [['-f, --force', 'running ones, too']],
+    load: async () => (await import('./commands/rm.ts')).rm,
+  },
+  {
+    name: 'stopp',
+    args: '<pods...>',
+    about: 'stop pods',
+    load: async () => (await import('./commands/stopp.ts')).stopp,
+  },
+  {
+    name: 'rmp',
+    args: '<pods...>',
+    about: 'remove pods with their containers',
+    options: [['-f, --force', 'running ones, too']],
+    load: async () => (await import('./commands/rmp.ts')).rmp,
+  },
+  {
+    name: 'config default',
+    about: 'print the whole config file with a comment on each key',
+    load: async () => (await import('./commands/config-default.ts')).configDefault,
+  },
+  {
+    name: 'config import',
+    args: '<file>',
+    about: 'translate a config of containerd 1.x or 2.x',
+    load: async () => (await import('./commands/config-import.ts')).configImport,
+  },
+  {
+    name: 'config check',
+    about: 'say what is wrong with the config file',
+    load: async () => (await import('./commands/config-check.ts')).configCheck,
+  },
+  {
+    name: 'config docs',
+    about: 'print docs/config.md',
+    hidden: true,
+    load: async () => (await import('./commands/config-docs.ts')).configDocs,
   },
   {
     name: 'supervise',

@@ -1,0 +1,25 @@
+import { Diagnostics, ImageImport, ImageService, RuntimeService } from '@gantry/proto';
+import { dial, type RpcClient } from '@gantry/rpc';
+import type { Invocation } from '../invocation.ts';
+
+/** The services of a stack, reached through its socket as crictl does. */
+export interface CriConnection extends Disposable {
+  readonly runtime: RpcClient<typeof RuntimeService>;
+  readonly images: RpcClient<typeof ImageService>;
+  readonly importer: RpcClient<typeof ImageImport>;
+  readonly diagnostics: RpcClient<typeof Diagnostics>;
+}
+
+/** Connects to the socket of the config. What is wrong with it is told by the first call. */
+export function connect(invocation: Invocation): CriConnection {
+  const connection = dial(invocation.config().grpc.socket);
+  return {
+    runtime: connection.client(RuntimeService),
+    images: connection.client(ImageService),
+    importer: connection.client(ImageImport),
+    diagnostics: connection.client(Diagnostics),
+    [Symbol.dispose]: () => {
+      connection.close();
+    },
+  };
+}

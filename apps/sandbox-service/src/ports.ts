@@ -196,8 +196,6 @@ export interface Mounts {
   }): Promise<void>;
   /** Everything that is mounted on `target`; nothing there is a success. */
   unmount(target: string): Promise<void>;
-  /** The mount points at or below `directory`. */
-  below(directory: string): Promise<readonly string[]>;
 }
 
 /** Network namespaces, kept alive by a file. */

@@ -1,5 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { faultPoint, startNamespaceWorker } from '@gantry/host';
+import {
+  faultPoint,
+  identifyProcess,
+  type NamespaceWorker,
+  startNamespaceWorker,
+  waitForExit,
+} from '@gantry/host';
 import type { ServiceContext, ServiceDefinition, StartedService } from '@gantry/service-kit';
 import { startCniNetwork } from './adapters/cni-network.ts';
 import { probeConfiguredHandlers, startConmonRuntime } from './adapters/conmon-runtime.ts';
@@ -44,6 +50,7 @@ async function start(context: ServiceContext): Promise<StartedService> {
       'no CAP_SYS_RESOURCE: lower oom_score_adj values are raised to what this host allows',
     );
   }
+  await warmUp(namespaces);
   const sandbox = undo.use(
     await startSandboxService({
       config,
@@ -71,6 +78,15 @@ async function start(context: ServiceContext): Promise<StartedService> {
     health: () => Promise.resolve(handlerProblem(handlers)),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+/** Has the threads of @gantry/host start now, and not in the first pod's time. */
+async function warmUp(namespaces: NamespaceWorker): Promise<void> {
+  const self = await identifyProcess(process.pid);
+  await Promise.all([
+    namespaces.removeNetns('/proc/self/gantry-no-such-netns'),
+    self && waitForExit(self, { signal: AbortSignal.timeout(1) }).catch(() => undefined),
+  ]);
 }
 
 function packageVersion(): string {

@@ -2,7 +2,6 @@ import {
   hasCode,
   isRunning,
   lockFile,
-  mountInfo,
   mountOverlay,
   mountTmpfs,
   tryLockFile,
@@ -26,12 +25,6 @@ export function hostMounts(log: Pick<Logger, 'warn'>): Mounts {
         log.warn({ err, target }, 'mount is in use: detaching it');
         await unmount(target, { detach: true });
       }
-    },
-    async below(directory) {
-      const mounts = await mountInfo();
-      return mounts
-        .map((mount) => mount.mountPoint)
-        .filter((point) => point === directory || point.startsWith(`${directory}/`));
     },
   };
 }

@@ -94,18 +94,34 @@ export class ContainerStops {
   }
 
   async #kill(id: string): Promise<void> {
-    const { records, podLock, containerEnd } = this.#deps;
+    const { records, containerEnd } = this.#deps;
     const container = records.containers.find(id);
     if (container?.phase !== 'running') {
       return;
     }
+    // The watch for exits sees the exit too; whoever is first writes it down.
+    const done = new AbortController();
+    try {
+      await Promise.race([
+        containerEnd.waitForExit(id, done.signal),
+        this.#killAndRecord(container, done.signal),
+      ]);
+    } finally {
+      done.abort();
+    }
+  }
+
+  async #killAndRecord(container: Container, signal: AbortSignal): Promise<void> {
+    const { records, podLock, containerEnd } = this.#deps;
+    const { id, sandboxId } = container;
     // Before the lock: whatever else goes on in the pod must not delay it.
     await containerEnd.killProcesses(container);
-    await podLock.run(container.sandboxId, async () => {
+    const record = async (): Promise<void> => {
       const now = records.containers.find(id);
       if (now?.phase === 'running') {
         await containerEnd.recordExit(now, { killed: true });
       }
-    });
+    };
+    await podLock.run(sandboxId, record, { signal });
   }
 }

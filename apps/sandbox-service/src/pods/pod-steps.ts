@@ -46,8 +46,8 @@ export interface PodWork {
  * How a pod comes to be. The network is attached beside everything else: only
  * the namespace must be there first.
  *
- *   files ──────────────┐
- *   root ──▶ mount ──▶ spec ──┬─▶ create ──▶ start
+ *   root ──▶ mount ──▶ spec ──┐
+ *   files ────────────────────┼─▶ create ──▶ start
  *   netns ────────────────────┤
  *                             └─▶ network
  */
@@ -121,7 +121,7 @@ function rootSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
     },
     {
       name: 'spec',
-      after: ['mount', 'files'],
+      after: ['mount'],
       async run(work) {
         const { id } = work.sandbox;
         const spec = await deps.specs.pause(work.sandbox, need(work.root));
@@ -139,7 +139,7 @@ function pauseSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
   return [
     {
       name: 'create',
-      after: ['spec', 'netns'],
+      after: ['spec', 'files', 'netns'],
       async run(work, signal) {
         const { id, config, facts } = work.sandbox;
         work.pause = await runtime.create(

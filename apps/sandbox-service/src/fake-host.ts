@@ -1,0 +1,414 @@
+import { RuntimeError } from '@gantry/errors';
+import type {
+  ContainerExit,
+  ContainerLaunch,
+  Locks,
+  Mounts,
+  Namespaces,
+  Network,
+  PodNetwork,
+  PreparedRoot,
+  Processes,
+  ProcessId,
+  RootFilesystems,
+  Runtime,
+  RuntimeHandler,
+  Specs,
+} from './ports.ts';
+
+/** The ports of one instance of the service. */
+export interface Ports {
+  readonly network: Network;
+  readonly runtime: Runtime;
+  readonly roots: RootFilesystems;
+  readonly mounts: Mounts;
+  readonly namespaces: Namespaces;
+  readonly locks: Locks;
+  readonly processes: Processes;
+  readonly specs: Specs;
+}
+
+interface FakeContainer {
+  readonly init: ProcessId;
+  readonly monitor: ProcessId;
+  readonly launch: ContainerLaunch;
+  phase: 'created' | 'running' | 'stopped';
+}
+
+const handler: RuntimeHandler = {
+  name: 'runc',
+  path: '/usr/sbin/runc',
+  systemdCgroup: false,
+  privilegedWithoutHostDevices: false,
+};
+
+const imageConfig = JSON.stringify({
+  os: 'linux',
+  architecture: 'amd64',
+  config: { Cmd: ['/bin/true'] },
+  rootfs: { type: 'layers', diff_ids: [] },
+});
+
+/**
+ * A host that only remembers: what instances of the service do to it is kept
+ * here, and outlives them. Calls can be counted, made to fail, and made the
+ * last thing that an instance does.
+ */
+export class FakeHost {
+  readonly netns = new Set<string>();
+  readonly mounts = new Map<string, 'overlay' | 'tmpfs'>();
+  readonly roots = new Set<string>();
+  readonly images = new Set(['localhost/gantry/pause:1', 'busybox']);
+  /** Sandbox id -> address. */
+  readonly addresses = new Map<string, string>();
+  readonly containers = new Map<string, FakeContainer>();
+  readonly exits = new Map<string, ContainerExit>();
+  readonly alive = new Set<number>();
+  readonly handlers: RuntimeHandler[] = [handler];
+  /** Every call, as `port.method`, with the first argument where that is text. */
+  readonly calls: string[] = [];
+  /** Throws, by `port.method`: the call has had no effect then. */
+  readonly failures = new Map<string, Error>();
+  /** Awaited before the call of that name takes effect. */
+  readonly holds = new Map<string, Promise<void>>();
+  /** What a stop signal does; exits with 143 unless told. */
+  onSignal: (id: string, signal: number) => void = (id, signal) => {
+    this.exit(id, 128 + signal);
+  };
+  networkReady = true;
+  #locks = new Map<string, { instance: object; waiting: (() => void)[] }>();
+  #watchers = new Map<object, (id: string) => void>();
+  #dead = new WeakSet<object>();
+  #lastPid = 100;
+  #crashAt: { call: number; after: boolean; crashed: () => void } | undefined;
+
+  /** The ports of a new instance. */
+  instance(): { readonly ports: Ports; readonly crash: () => void } {
+    const key = {};
+    const guard = <T extends object>(name: string, port: T): T => this.#guarded(key, name, port);
+    const ports = {
+      network: guard('network', this.#network()),
+      runtime: guard('runtime', this.#runtime(key)),
+      roots: guard('roots', this.#rootFilesystems()),
+      mounts: guard('mounts', this.#mountPort()),
+      namespaces: guard('namespaces', this.#namespaces()),
+      locks: this.#lockPort(key),
+      processes: { isRunning: (p: ProcessId) => Promise.resolve(this.alive.has(p.pid)) },
+      specs: guard('specs', this.#specs()),
+    };
+    return {
+      ports,
+      crash: () => {
+        this.#crash(key);
+      },
+    };
+  }
+
+  /** Lets the instance die that makes the call of this number, before or after it takes effect. Resolves then. */
+  crashAtCall(call: number, after: boolean): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.calls.length = 0;
+    this.#crashAt = { call, after, crashed: resolve };
+    return promise;
+  }
+
+  /** A container's first process ends. */
+  exit(id: string, exitCode: number, oomKilled = false): void {
+    const container = this.containers.get(id);
+    if (container === undefined || container.phase === 'stopped') {
+      return;
+    }
+    container.phase = 'stopped';
+    this.alive.delete(container.init.pid);
+    this.alive.delete(container.monitor.pid);
+    const finishedAtNanos = BigInt(Date.now()) * 1_000_000n;
+    this.exits.set(id, { exitCode, finishedAtNanos, oomKilled });
+    for (const onExit of this.#watchers.values()) {
+      onExit(id);
+    }
+  }
+
+  /** The host is started anew: nothing volatile is left. */
+  reboot(): void {
+    for (const state of [this.netns, this.mounts, this.addresses, this.containers]) {
+      state.clear();
+    }
+    this.exits.clear();
+    this.alive.clear();
+  }
+
+  /** What is left on the host, in words; empty when nothing is. */
+  leftovers(): readonly string[] {
+    return [
+      ...[...this.netns].map((path) => `netns ${path}`),
+      ...[...this.mounts.keys()].map((path) => `mount ${path}`),
+      ...[...this.roots].map((id) => `root ${id}`),
+      ...[...this.addresses.keys()].map((id) => `address of ${id}`),
+      ...[...this.containers.keys()].map((id) => `container ${id}`),
+      ...[...this.exits.keys()].map((id) => `exit ${id}`),
+      ...[...this.alive].map((pid) => `process ${pid}`),
+      ...[...this.#locks.keys()].map((path) => `lock ${path}`),
+    ];
+  }
+
+  #crash(key: object): void {
+    this.#dead.add(key);
+    this.#watchers.delete(key);
+    for (const [path, lock] of this.#locks) {
+      if (lock.instance === key) {
+        this.#unlock(path);
+      }
+    }
+  }
+
+  /** Counts calls, and lets none of a dead instance through or return. */
+  #guarded<T extends object>(key: object, name: string, port: T): T {
+    return new Proxy(port, {
+      get: (target, method) => {
+        const call = Reflect.get(target, method) as (...args: unknown[]) => unknown;
+        if (name === 'network' && method === 'status') {
+          return call;
+        }
+        return (...args: unknown[]) =>
+          this.#through(key, `${name}.${String(method)}`, args, () => call(...args));
+      },
+    });
+  }
+
+  async #through(key: object, name: string, args: unknown[], call: () => unknown) {
+    const never = new Promise<never>(() => undefined);
+    if (this.#dead.has(key)) {
+      return never;
+    }
+    this.calls.push(typeof args[0] === 'string' ? `${name} ${args[0]}` : name);
+    const plan = this.#crashAt?.call === this.calls.length ? this.#crashAt : undefined;
+    if (plan?.after === false) {
+      this.#crash(key);
+      plan.crashed();
+      return never;
+    }
+    await this.holds.get(name);
+    const failure = this.failures.get(name);
+    if (failure !== undefined) {
+      throw failure;
+    }
+    const result = await call();
+    if (plan !== undefined) {
+      this.#crash(key);
+      plan.crashed();
+    }
+    return this.#dead.has(key) ? never : result;
+  }
+
+  #network(): Network {
+    return {
+      plan: () => {
+        if (!this.networkReady) {
+          throw new RuntimeError('failed-precondition', 'no network configuration');
+        }
+        return Promise.resolve({ name: 'fake' });
+      },
+      attach: (pod: PodNetwork) => {
+        if (!this.netns.has(pod.netnsPath)) {
+          throw new RuntimeError('internal', `${pod.netnsPath}: no such namespace`);
+        }
+        this.addresses.set(pod.sandboxId, '10.0.0.7');
+        return Promise.resolve({ ips: ['10.0.0.7', 'fd00::7'], result: { ok: 1 }, config: {} });
+      },
+      detach: (pod) => {
+        this.addresses.delete(pod.sandboxId);
+        return Promise.resolve();
+      },
+      status: () => ({ ready: this.networkReady, reason: '', message: '' }),
+    };
+  }
+
+  #runtime(key: object): Runtime {
+    return {
+      create: (launch) => {
+        const process = () => {
+          this.#lastPid += 1;
+          this.alive.add(this.#lastPid);
+          return { pid: this.#lastPid, startTime: '1' };
+        };
+        const container = { launch, init: process(), monitor: process() };
+        this.containers.set(launch.id, { ...container, phase: 'created' });
+        return Promise.resolve({ init: container.init, monitor: container.monitor });
+      },
+      start: (_, id) => {
+        const container = this.containers.get(id);
+        if (container?.phase !== 'created') {
+          throw new RuntimeError('internal', `start ${id}: not created`);
+        }
+        container.phase = 'running';
+        return Promise.resolve();
+      },
+      signal: (init, signal) => {
+        const [id] = this.#byPid(init.pid) ?? [];
+        if (id !== undefined) {
+          this.onSignal(id, signal);
+        }
+        return Promise.resolve(id !== undefined);
+      },
+      killAll: (_, id) => {
+        this.exit(id, 137);
+        return Promise.resolve();
+      },
+      delete: (_, id) => {
+        const container = this.containers.get(id);
+        if (container !== undefined && container.phase !== 'stopped') {
+          throw new RuntimeError('failed-precondition', `delete ${id}: it runs`);
+        }
+        this.containers.delete(id);
+        this.exits.delete(id);
+        return Promise.resolve();
+      },
+      reopenLog: () => Promise.resolve(),
+      exitOf: (id) => Promise.resolve(this.exits.get(id)),
+      list: () => Promise.resolve([...this.containers.keys()]),
+      watchExits: (onExit) => {
+        this.#watchers.set(key, onExit);
+        for (const id of this.exits.keys()) {
+          onExit(id);
+        }
+        return Promise.resolve({
+          [Symbol.asyncDispose]: () => {
+            this.#watchers.delete(key);
+            return Promise.resolve();
+          },
+        });
+      },
+    };
+  }
+
+  #byPid(pid: number): [string, FakeContainer] | undefined {
+    return [...this.containers].find(
+      ([, container]) => container.init.pid === pid && container.phase !== 'stopped',
+    );
+  }
+
+  #rootFilesystems(): RootFilesystems {
+    return {
+      prepare: (ownerId, image): Promise<PreparedRoot> => {
+        if (!this.images.has(image)) {
+          throw new RuntimeError('not-found', `image "${image}": not found`);
+        }
+        this.roots.add(ownerId);
+        return Promise.resolve({
+          image: {
+            id: `sha256:${'e'.repeat(64)}`,
+            repoTags: [image],
+            repoDigests: [],
+            configJson: Buffer.from(imageConfig),
+          },
+          lowerDirs: ['/lower'],
+          upperDir: '/upper',
+          workDir: '/work',
+        });
+      },
+      release: (ownerId) => {
+        const mounted = [...this.mounts.keys()].some((path) => path.includes(`${ownerId}/rootfs`));
+        if (mounted) {
+          throw new RuntimeError('failed-precondition', `release ${ownerId}: still mounted`);
+        }
+        this.roots.delete(ownerId);
+        return Promise.resolve();
+      },
+      list: () => Promise.resolve([...this.roots]),
+    };
+  }
+
+  #mountPort(): Mounts {
+    return {
+      overlay: ({ target }) => {
+        this.mounts.set(target, 'overlay');
+        return Promise.resolve();
+      },
+      tmpfs: ({ target }) => {
+        this.mounts.set(target, 'tmpfs');
+        return Promise.resolve();
+      },
+      unmount: (target) => {
+        this.mounts.delete(target);
+        return Promise.resolve();
+      },
+    };
+  }
+
+  #namespaces(): Namespaces {
+    return {
+      createNetns: (path) => {
+        this.netns.add(path);
+        return Promise.resolve();
+      },
+      removeNetns: (path) => {
+        this.netns.delete(path);
+        return Promise.resolve();
+      },
+    };
+  }
+
+  #lockPort(key: object): Locks {
+    const held = (path: string): AsyncDisposable => {
+      let mine = true;
+      return {
+        [Symbol.asyncDispose]: () => {
+          if (mine && !this.#dead.has(key)) {
+            this.#unlock(path);
+          }
+          mine = false;
+          return Promise.resolve();
+        },
+      };
+    };
+    const tryLock = (path: string): AsyncDisposable | undefined => {
+      if (this.#locks.has(path)) {
+        return undefined;
+      }
+      this.#locks.set(path, { instance: key, waiting: [] });
+      return held(path);
+    };
+    return {
+      tryLock,
+      lock: async (path, { signal } = {}) => {
+        for (;;) {
+          if (this.#dead.has(key)) {
+            return new Promise<never>(() => undefined);
+          }
+          const lock = tryLock(path);
+          if (lock !== undefined) {
+            return lock;
+          }
+          await new Promise<void>((resolve, reject) => {
+            this.#locks.get(path)?.waiting.push(resolve);
+            signal?.addEventListener('abort', () => {
+              reject(signal.reason as Error);
+            });
+          });
+        }
+      },
+    };
+  }
+
+  #unlock(path: string): void {
+    const lock = this.#locks.get(path);
+    this.#locks.delete(path);
+    for (const wake of lock?.waiting ?? []) {
+      wake();
+    }
+  }
+
+  #specs(): Specs {
+    const spec = (id: string) => ({
+      ociVersion: '1.0.2',
+      process: { user: { uid: 0, gid: 0 }, args: ['/bin/true'], env: ['A=secret'], cwd: '/' },
+      root: { path: 'rootfs' },
+      mounts: [],
+      linux: { namespaces: [], cgroupsPath: `/gantry/${id}` },
+    });
+    return {
+      pause: (sandbox) => Promise.resolve(spec(sandbox.id)),
+      container: (container) => Promise.resolve({ spec: spec(container.id), stopSignal: 15 }),
+    };
+  }
+}

@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { ContainerState, PodSandboxState } from '@gantry/proto';
+import {
+  containerConfig,
+  containerStatus,
+  createContainer,
+  type Node,
+  newNode,
+  podConfig,
+  podStatus,
+  runPod,
+  startContainer,
+  startOn,
+  type TestService,
+} from '../testing.ts';
+
+/*
+ * An instance is killed at each call that it makes of the host, before and
+ * after the call has had its effect; another one then starts on what is left.
+ */
+
+interface Scene {
+  readonly node: Node;
+  readonly first: TestService;
+  readonly sandbox: string;
+  readonly container: string;
+}
+
+type Act = (scene: Scene) => Promise<unknown>;
+
+async function setUp(t: TestContext, prepare: (service: TestService) => Promise<string[]>) {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  await first.service.reconciliation.finished;
+  const [sandbox = '', container = ''] = await prepare(first);
+  return { node, first, sandbox, container };
+}
+
+/** How many calls the act makes when nothing goes wrong. */
+async function callsOf(t: TestContext, prepare: Parameters<typeof setUp>[1], act: Act) {
+  const scene = await setUp(t, prepare);
+  scene.node.host.calls.length = 0;
+  await act(scene);
+  return scene.node.host.calls.length;
+}
+
+/** Crashes at every call of `act`; `check` looks at what the next instance makes of it. */
+async function crashEverywhere(
+  t: TestContext,
+  prepare: Parameters<typeof setUp>[1],
+  act: Act,
+  check: (scene: Scene, second: TestService, where: string) => Promise<void>,
+): Promise<void> {
+  const calls = await callsOf(t, prepare, act);
+  assert.ok(calls > 0);
+  for (let call = 1; call <= calls; call += 1) {
+    for (const after of [false, true]) {
+      const scene = await setUp(t, prepare);
+      const crashed = scene.node.host.crashAtCall(call, after);
+      act(scene).catch(() => undefined);
+      await crashed;
+      scene.first.crash();
+      const where = `${after ? 'after' : 'before'} ${scene.node.host.calls.at(-1) ?? ''}`;
+      const second = await startOn(t, scene.node);
+      await second.service.reconciliation.finished;
+      assert.deepEqual(openOperations(second), [], where);
+      await check(scene, second, where);
+      await second.service[Symbol.asyncDispose]();
+    }
+  }
+}
+
+function openOperations(service: TestService): readonly string[] {
+  const { records } = service.world;
+  return records.sandboxes
+    .list()
+    .flatMap((sandbox) => records.journal.open(sandbox.id))
+    .map((operation) => operation.kind);
+}
+
+const nothing = (): Promise<string[]> => Promise.resolve([]);
+const aPod = async (service: TestService) => [await runPod(service)];
+const aCreated = async (service: TestService) => {
+  const sandbox = await runPod(service);
+  return [sandbox, await createContainer(service, sandbox)];
+};
+const aRunning = async (service: TestService) => {
+  const sandbox = await runPod(service);
+  return [sandbox, await startContainer(service, sandbox)];
+};
+
+test('a crash at any point of RunPodSandbox leaves nothing, and the name is free', (t) =>
+  crashEverywhere(
+    t,
+    nothing,
+    ({ first }) => first.call('runPodSandbox', { config: podConfig() }),
+    async ({ node }, second, where) => {
+      assert.deepEqual(node.host.leftovers(), [], where);
+      assert.deepEqual((await second.call('listPodSandbox', {})).items, [], where);
+      assert.equal((await runPod(second)).length, 64, where);
+    },
+  ));
+
+test('a crash at any point of CreateContainer leaves the pod as it was', (t) =>
+  crashEverywhere(
+    t,
+    aPod,
+    ({ first, sandbox }) =>
+      first.call('createContainer', { podSandboxId: sandbox, config: containerConfig() }),
+    async ({ node, sandbox }, second, where) => {
+      assert.deepEqual([...node.host.roots], [sandbox], where);
+      assert.equal(node.host.mounts.size, 2, where);
+      assert.deepEqual((await second.call('listContainers', {})).containers, [], where);
+      assert.equal((await startContainer(second, sandbox)).length, 64, where);
+    },
+  ));
+
+test('a crash at any point of StartContainer leaves it created or running, and never twice started', (t) =>
+  crashEverywhere(
+    t,
+    aCreated,
+    ({ first, container }) => first.call('startContainer', { containerId: container }),
+    async ({ node, container }, second, where) => {
+      const status = await containerStatus(second, container);
+      const phase = node.host.containers.get(container)?.phase;
+      if (status.state === ContainerState.CONTAINER_CREATED) {
+        assert.equal(phase, undefined, where);
+        await second.call('startContainer', { containerId: container });
+      } else {
+        assert.equal(status.state, ContainerState.CONTAINER_RUNNING, where);
+      }
+      assert.equal(node.host.containers.get(container)?.phase, 'running', where);
+    },
+  ));
+
+test('a crash at any point of RemoveContainer is finished by the next instance', (t) =>
+  crashEverywhere(
+    t,
+    aRunning,
+    ({ first, container }) => first.call('removeContainer', { containerId: container }),
+    async ({ node, sandbox, container }, second, where) => {
+      assert.deepEqual([...node.host.roots], [sandbox], where);
+      assert.equal(node.host.containers.has(container), false, where);
+      assert.deepEqual((await second.call('listContainers', {})).containers, [], where);
+    },
+  ));
+
+test('a crash at any point of StopPodSandbox is finished by the next instance', (t) =>
+  crashEverywhere(
+    t,
+    aRunning,
+    ({ first, sandbox }) => first.call('stopPodSandbox', { podSandboxId: sandbox }),
+    async ({ node, sandbox, container }, second, where) => {
+      const status = await podStatus(second, sandbox);
+      assert.equal(status.state, PodSandboxState.SANDBOX_NOTREADY, where);
+      assert.deepEqual([...node.host.netns, ...node.host.addresses.keys()], [], where);
+      assert.equal(node.host.containers.size, 0, where);
+      const ended = await containerStatus(second, container);
+      assert.equal(ended.exitCode, 137, where);
+      await second.call('removePodSandbox', { podSandboxId: sandbox });
+      assert.deepEqual(node.host.leftovers(), [], where);
+    },
+  ));
+
+test('a crash at any point of RemovePodSandbox is finished by the next instance', (t) =>
+  crashEverywhere(
+    t,
+    aRunning,
+    ({ first, sandbox }) => first.call('removePodSandbox', { podSandboxId: sandbox }),
+    async ({ node, sandbox }, second, where) => {
+      // Before the removal itself is written down, the stop is finished and the pod is there.
+      await second.call('removePodSandbox', { podSandboxId: sandbox });
+      assert.deepEqual(node.host.leftovers(), [], where);
+      assert.deepEqual((await second.call('listPodSandbox', {})).items, [], where);
+    },
+  ));
+
+test('a living instance repairs what another one left, when it next works on the pod', async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  const second = await startOn(t, node);
+  await second.service.reconciliation.finished;
+  const sandbox = await runPod(first);
+  const crashed = node.host.crashAtCall(2, true);
+  first
+    .call('createContainer', { podSandboxId: sandbox, config: containerConfig() })
+    .catch(() => undefined);
+  await crashed;
+  first.crash();
+
+  const container = await createContainer(second, sandbox);
+  assert.deepEqual([...node.host.roots].sort(), [sandbox, container].sort());
+});

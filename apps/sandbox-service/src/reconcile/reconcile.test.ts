@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import { test } from 'node:test';
+import { isKind, RuntimeError } from '@gantry/errors';
+import { ContainerState, PodSandboxState } from '@gantry/proto';
+import {
+  containerStatus,
+  createContainer,
+  newNode,
+  podStatus,
+  runPod,
+  startContainer,
+  startOn,
+} from '../testing.ts';
+
+test('an exit that nobody watched is reported with its code, reason and time', async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  const sandbox = await runPod(first);
+  const failed = await startContainer(first, sandbox, 'failed');
+  const oom = await startContainer(first, sandbox, 'oom');
+  const running = await startContainer(first, sandbox, 'running');
+  first.crash();
+  node.host.exit(failed, 3);
+  node.host.exit(oom, 137, true);
+
+  const second = await startOn(t, node);
+  await second.service.reconciliation.recovered;
+  const status = (id: string) => containerStatus(second, id);
+  const ended = await status(failed);
+  assert.equal(ended.state, ContainerState.CONTAINER_EXITED);
+  assert.deepEqual([ended.exitCode, ended.reason], [3, 'Error']);
+  assert.ok(ended.finishedAt >= ended.startedAt && ended.startedAt >= ended.createdAt);
+  assert.equal((await status(oom)).reason, 'OOMKilled');
+  assert.equal((await status(running)).state, ContainerState.CONTAINER_RUNNING);
+});
+
+test('after a reboot containers have exited 255 Unknown, pods are not ready, and all can be removed', async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  const sandbox = await runPod(first);
+  const running = await startContainer(first, sandbox, 'running');
+  first.crash();
+  node.host.reboot();
+
+  const second = await startOn(t, node);
+  await second.service.reconciliation.finished;
+  const status = await containerStatus(second, running);
+  assert.deepEqual([status.exitCode, status.reason], [255, 'Unknown']);
+  const pod = await podStatus(second, sandbox);
+  assert.equal(pod.state, PodSandboxState.SANDBOX_NOTREADY);
+  await second.call('removePodSandbox', { podSandboxId: sandbox });
+  assert.deepEqual(node.host.leftovers(), []);
+});
+
+test('a container whose conmon is gone without a word is ended', async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  const sandbox = await runPod(first);
+  const id = await startContainer(first, sandbox);
+  first.crash();
+  node.host.alive.delete(node.host.containers.get(id)?.monitor.pid ?? 0);
+
+  const second = await startOn(t, node);
+  await second.service.reconciliation.recovered;
+  const status = await containerStatus(second, id);
+  assert.equal(status.state, ContainerState.CONTAINER_EXITED);
+  assert.equal(node.host.containers.has(id), false);
+});
+
+test('what has no record is removed from the host, what has one stays', async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  await first.service.reconciliation.finished;
+  const sandbox = await runPod(first);
+  const kept = node.host.leftovers();
+  first.crash();
+  const stray = 'd'.repeat(64);
+  const { paths } = first.world;
+  for (const path of [paths.netns(stray), paths.bundle(stray), paths.shm(stray)]) {
+    await mkdir(path, { recursive: true });
+  }
+  node.host.netns.add(paths.netns(stray));
+  node.host.roots.add(stray);
+  node.host.mounts.set(paths.shm(stray), 'tmpfs');
+
+  const second = await startOn(t, node);
+  await second.service.reconciliation.finished;
+  assert.deepEqual(node.host.leftovers(), kept);
+  const status = await podStatus(second, sandbox);
+  assert.equal(status.state, PodSandboxState.SANDBOX_READY);
+});
+
+test('requests wait for the first look at the pods', async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  const sandbox = await runPod(first);
+  const id = await startContainer(first, sandbox);
+  first.crash();
+  node.host.exit(id, 0);
+  const release = Promise.withResolvers<void>();
+  node.host.holds.set('runtime.exitOf', release.promise);
+
+  const second = await startOn(t, node);
+  const answer = second.call('containerStatus', { containerId: id });
+  assert.equal((await second.call('version', {})).runtimeName, 'gantry');
+  release.resolve();
+  assert.equal((await answer).status?.state, ContainerState.CONTAINER_EXITED);
+});
+
+test('requests are told to come again when that takes long', async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  await runPod(first);
+  first.crash();
+  const release = Promise.withResolvers<void>();
+  node.host.holds.set('runtime.exitOf', release.promise);
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+
+  const second = await startOn(t, node);
+  const answer = second.call('listPodSandbox', {});
+  t.mock.timers.tick(3000);
+  await assert.rejects(answer, (e) => isKind(e, 'unavailable') && /recovering/.test(String(e)));
+  release.resolve();
+  await second.service.reconciliation.recovered;
+});
+
+test('without image-service pods are recovered, and roots are looked at later', async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  const sandbox = await runPod(first);
+  await createContainer(first, sandbox);
+  first.crash();
+  node.host.roots.add('c'.repeat(64));
+  node.host.failures.set('roots.list', new RuntimeError('unavailable', 'nobody listens'));
+
+  const second = await startOn(t, node);
+  await second.service.reconciliation.recovered;
+  assert.equal((await second.call('listPodSandbox', {})).items.length, 1);
+  node.host.failures.clear();
+  await second.service.reconciliation.finished;
+  assert.equal(node.host.roots.size, 2);
+});

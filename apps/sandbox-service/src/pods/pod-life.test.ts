@@ -12,7 +12,7 @@ test('a pod runs, stops and is gone, and nothing stays on the host', async (t) =
   assert.equal(running.state, PodSandboxState.SANDBOX_READY);
   assert.equal(running.network?.ip, '10.0.0.7');
   assert.deepEqual(
-    running.network?.additionalIps.map((other) => other.ip),
+    running.network.additionalIps.map((other) => other.ip),
     ['fd00::7'],
   );
   assert.ok(running.createdAt > 0n);
@@ -94,7 +94,7 @@ test('a pod that can not be undone is shown as not ready, so that it can be remo
   const left = (await service.call('listPodSandbox', {})).items.at(0);
   assert.equal(left?.state, PodSandboxState.SANDBOX_NOTREADY);
   host.failures.clear();
-  await service.call('removePodSandbox', { podSandboxId: left?.id ?? '' });
+  await service.call('removePodSandbox', { podSandboxId: left.id });
   assert.deepEqual(host.leftovers(), []);
 });
 

@@ -1,4 +1,4 @@
-import { RuntimeError } from '@gantry/errors';
+import { kindOf, RuntimeError } from '@gantry/errors';
 import { type RunPodSandboxRequest, RunPodSandboxRequestSchema } from '@gantry/proto';
 import type { Handlers } from '../handlers.ts';
 import { newId, type ObjectId, shortId } from '../ids.ts';
@@ -64,12 +64,24 @@ export function runPod(
       hostNetwork: usesHostNetwork(config),
       ownShm: !usesHostIpc(config),
       cgroupParent: config.linux?.cgroupParent || deps.cgroupParent,
-      ...(usesHostNetwork(config) ? {} : { networkConfig: await deps.network.plan() }),
+      ...(usesHostNetwork(config) ? {} : { networkConfig: await plannedNetwork(deps, config) }),
     };
     const sandbox: Sandbox = { id: newId(), phase: 'creating', config, facts };
     await deps.podLock.run(sandbox.id, () => makePod(deps, sandbox, config, creation));
     return sandbox.id;
   });
+}
+
+async function plannedNetwork(
+  { network }: RunPodDeps,
+  { metadata }: CheckedPodConfig,
+): Promise<unknown> {
+  try {
+    return await network.plan();
+  } catch (cause) {
+    const doing = `run pod sandbox ${metadata.namespace}/${metadata.name}: network`;
+    throw new RuntimeError(kindOf(cause), doing, { cause });
+  }
 }
 
 /** Undoes all that the making of a pod may have left on the host; its record stays. */

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '@gantry/config';
 import { RuntimeError } from '@gantry/errors';
@@ -29,6 +29,8 @@ import { supports } from './handler-features.ts';
 import { devicesBelow, resolveDevice } from './host-devices.ts';
 import { appArmorFacts, type StaticFacts } from './host-facts.ts';
 import { resolveMounts } from './resolve-mounts.ts';
+
+const maxAccountFileBytes = 4 << 20;
 
 interface Deps {
   readonly facts: StaticFacts;
@@ -185,7 +187,13 @@ async function localhostProfile(
 /** A file of the image as its own processes would see it; '' where there is none. */
 async function textInRoot(root: string, path: string): Promise<string> {
   try {
-    return await readFile(await resolveInRoot(root, path), 'utf8');
+    const file = await resolveInRoot(root, path);
+    const stats = await lstat(file);
+    // An image is a stranger's: no pipe that never ends, no file that fills our memory.
+    if (!stats.isFile() || stats.size > maxAccountFileBytes) {
+      throw new RuntimeError('invalid-argument', `${path} of the image: not a plain small file`);
+    }
+    return await readFile(file, 'utf8');
   } catch (error) {
     if (isMissing(error)) {
       return '';

@@ -8,7 +8,7 @@ import { setXattr } from '@gantry/host';
 import { TarReader } from '@gantry/tar';
 // oxlint-disable-next-line no-restricted-imports -- the package's own entry for tests
 import { type TestEntry, tarOf } from '@gantry/tar/testing';
-import { dumpTree } from './testing.ts';
+import { dumpTree } from '../testing/dump-tree.ts';
 import { treeUsage } from './tree-usage.ts';
 import { TreeWriter } from './tree-writer.ts';
 

@@ -7,6 +7,19 @@ export interface UnpackJob {
   /** Gets `fs/` with the tree, and `layer.json`. */
   readonly directory: string;
   readonly maxBytes: number;
+  /**
+   * One number that both sides see: waiting, begun or dropped. Whoever moves it
+   * on from waiting decides whether the directory is ever touched.
+   */
+  readonly state: Int32Array<SharedArrayBuffer>;
+}
+
+export const jobStates = { waiting: 0, begun: 1, dropped: 2 } as const;
+
+/** Moves a job on from waiting; false when the other side was first. */
+export function moveJob(job: UnpackJob, to: 'begun' | 'dropped'): boolean {
+  const { waiting } = jobStates;
+  return Atomics.compareExchange(job.state, 0, waiting, jobStates[to]) === waiting;
 }
 
 /** To the worker, over the port of one job. A chunk's memory goes with it. */

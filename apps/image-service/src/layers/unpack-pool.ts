@@ -1,11 +1,13 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { RuntimeError } from '@gantry/errors';
 import type { DiskUsage } from '../ports.ts';
-import type { FromWorker, ToWorker, UnpackJob } from './unpack-job.ts';
+import { type FromWorker, moveJob, type ToWorker, type UnpackJob } from './unpack-job.ts';
 
 const chunkBytes = 256 << 10;
 /** Chunks handed to a worker that it has not taken yet. */
 const window = 4;
+
+type Waiting = (seat: Seat) => void;
 
 interface Seat {
   readonly worker: Worker;
@@ -18,7 +20,7 @@ export class UnpackPool implements AsyncDisposable {
   readonly #size: number;
   readonly #seats = new Set<Seat>();
   readonly #idle: Seat[] = [];
-  readonly #waiting: ((seat: Seat) => void)[] = [];
+  readonly #waiting: Waiting[] = [];
 
   constructor(size: number) {
     this.#size = size;
@@ -30,19 +32,16 @@ export class UnpackPool implements AsyncDisposable {
    * then, and the source has been closed.
    */
   async run(
-    job: UnpackJob,
+    job: Omit<UnpackJob, 'state'>,
     source: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<DiskUsage> {
-    const seat = await this.#take();
-    try {
-      return await runOn(seat, job, source, signal);
-    } finally {
-      this.#giveBack(seat);
-    }
+    const seat = await this.#take(signal);
+    return runOn(seat, job, source, signal, () => this.#giveBack(seat));
   }
 
-  #take(): Promise<Seat> {
+  #take(signal: AbortSignal): Promise<Seat> {
+    signal.throwIfAborted();
     const seat = this.#idle.pop();
     if (seat !== undefined) {
       return Promise.resolve(seat);
@@ -50,8 +49,17 @@ export class UnpackPool implements AsyncDisposable {
     if (this.#seats.size < this.#size) {
       return Promise.resolve(this.#start());
     }
-    return new Promise((resolve) => {
-      this.#waiting.push(resolve);
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        reject(signal.reason as Error);
+      };
+      const waiting: Waiting = (free) => {
+        signal.removeEventListener('abort', leave);
+        resolve(free);
+      };
+      signal.addEventListener('abort', leave, { once: true });
+      this.#waiting.push(waiting);
     });
   }
 
@@ -93,12 +101,13 @@ export class UnpackPool implements AsyncDisposable {
 
 async function runOn(
   seat: Seat,
-  job: UnpackJob,
+  spec: Omit<UnpackJob, 'state'>,
   source: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
+  release: () => void,
 ): Promise<DiskUsage> {
-  signal.throwIfAborted();
   const { port1: port, port2 } = new MessageChannel();
+  const job: UnpackJob = { ...spec, state: new Int32Array(new SharedArrayBuffer(4)) };
   const feeder = new Feeder(port);
   const result = new Promise<DiskUsage>((resolve, reject) => {
     port.on('message', (message: FromWorker) => {
@@ -113,19 +122,22 @@ async function runOn(
     seat.onDeath = (error) => reject(new RuntimeError('internal', 'unpack', { cause: error }));
   });
   seat.worker.postMessage({ job, port: port2 }, [port2]);
-  const over = result.then(
-    () => feeder.stop(),
-    () => feeder.stop(),
-  );
+  const settled = (): void => {
+    feeder.stop();
+    port.close();
+    release();
+  };
+  const over = result.then(settled, settled);
   try {
     await feeder.feed(source, signal);
     return await result;
   } catch (error) {
     feeder.abort();
-    await over;
+    // A thread that is still starting, or busy, will leave a dropped job alone.
+    if (!moveJob(job, 'dropped')) {
+      await over;
+    }
     throw error;
-  } finally {
-    port.close();
   }
 }
 

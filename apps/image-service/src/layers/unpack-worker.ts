@@ -5,7 +5,13 @@ import { messageOf, RuntimeError } from '@gantry/errors';
 import { TarReader } from '@gantry/tar';
 import { treeUsage } from './tree-usage.ts';
 import { kindOfFault, TreeWriter } from './tree-writer.ts';
-import type { FromWorker, LayerNotes, ToWorker, UnpackJob } from './unpack-job.ts';
+import {
+  type FromWorker,
+  type LayerNotes,
+  moveJob,
+  type ToWorker,
+  type UnpackJob,
+} from './unpack-job.ts';
 import { unpackStream } from './unpack-stream.ts';
 
 /*
@@ -25,6 +31,9 @@ parentPort?.on('message', ({ job, port }: { job: UnpackJob; port: MessagePort })
 });
 
 async function unpack(job: UnpackJob, port: MessagePort) {
+  if (!moveJob(job, 'begun')) {
+    throw new RuntimeError('canceled', 'unpack was dropped');
+  }
   const root = join(job.directory, 'fs');
   mkdirSync(root);
   const writer = new TreeWriter(root);

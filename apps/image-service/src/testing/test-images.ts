@@ -1,0 +1,68 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { completeConfig } from '@gantry/config';
+import { newRegistry, type Registry } from '@gantry/telemetry';
+import { type Images, openImages } from '../open-images.ts';
+
+export interface TestService {
+  readonly images: Images;
+  /** Everything lies below; `root/images` holds the store. */
+  readonly directory: string;
+  readonly metrics: Registry;
+  readonly warnings: readonly string[];
+  /** Writes `certs.d/<host>/hosts.toml`. */
+  readonly configureHost: (host: string, toml: string) => void;
+  /** Files and directories of unfinished work, and finished layers and blobs. */
+  readonly remains: () => Promise<{ temporary: string[]; layers: string[]; blobs: string[] }>;
+}
+
+interface Options {
+  /** Use this directory, which somebody else removes. */
+  readonly directory?: string;
+  readonly images?: Record<string, unknown>;
+}
+
+export const signal = new AbortController().signal;
+
+export function temporaryDirectory(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'gantry-images-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** The service without its bus, in a directory of its own; it ends with the test. */
+export async function startImages(t: TestContext, options: Options = {}): Promise<TestService> {
+  const directory = options.directory ?? temporaryDirectory(t);
+  const certs = join(directory, 'certs.d');
+  mkdirSync(certs, { recursive: true });
+  const config = completeConfig({
+    root_dir: join(directory, 'root'),
+    state_dir: join(directory, 'state'),
+    images: { registry_config_path: certs, unpack_workers: 2, ...options.images },
+  });
+  const warnings: string[] = [];
+  const log = { warn: (_fields: unknown, message?: string) => void warnings.push(message ?? '') };
+  const metrics = newRegistry({ service: 'image', instance: 'test' });
+  const images = await openImages({ config, log, metrics, backoffMs: 1 });
+  t.after(() => images[Symbol.asyncDispose]());
+  return {
+    images,
+    directory,
+    metrics,
+    warnings,
+    configureHost: (host, toml) => {
+      mkdirSync(join(certs, host), { recursive: true });
+      writeFileSync(join(certs, host, 'hosts.toml'), toml);
+    },
+    remains: async () => {
+      const root = join(directory, 'root', 'images');
+      const list = (path: string) => readdir(join(root, path)).then((names) => names.sort());
+      const own = (await list('tmp')).filter((name) => !name.endsWith('.lock'));
+      const temporary = (await Promise.all(own.map((name) => list(join('tmp', name))))).flat();
+      return { temporary, layers: await list('layers'), blobs: await list('content/blobs/sha256') };
+    },
+  };
+}

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { findTool } from '@gantry/host';
+import type { TestImage } from './test-image.ts';
+
+export interface TestRegistry {
+  /** `127.0.0.1:<port>`. */
+  readonly host: string;
+  push(image: TestImage, repository: string, tag: string): Promise<void>;
+  pushManifest(bytes: Buffer, type: string, repository: string, tag: string): Promise<void>;
+}
+
+/** What keeps tests with a registry from running here; false when nothing does. */
+export const cannotRun: string | false =
+  process.geteuid?.() === 0
+    ? findTool('docker-registry') === undefined && 'needs the Debian package docker-registry'
+    : 'needs root';
+
+/** Starts a real registry on loopback with storage of its own; it ends with the test. */
+export async function startRegistry(t: TestContext): Promise<TestRegistry> {
+  const directory = mkdtempSync(join(tmpdir(), 'gantry-registry-'));
+  const port = await freePort();
+  const host = `127.0.0.1:${port}`;
+  const config = join(directory, 'config.yml');
+  writeFileSync(
+    config,
+    `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${directory}/data}}\nhttp: {addr: "${host}"}\n`,
+  );
+  const child = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
+  t.after(async () => {
+    child.kill('SIGKILL');
+    if (child.exitCode === null && child.signalCode === null) {
+      await once(child, 'exit');
+    }
+    rmSync(directory, { recursive: true, force: true });
+  });
+  await until(async () => (await fetch(`http://${host}/v2/`)).ok);
+  const registry = { host, pushManifest: pushManifest.bind(null, host) };
+  return { ...registry, push: (image, repository, tag) => push(host, image, repository, tag) };
+}
+
+async function until(isReady: () => Promise<boolean>): Promise<void> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    if (await isReady().catch(() => false)) {
+      return;
+    }
+    await delay(25);
+  }
+  assert.fail('the registry did not start');
+}
+
+async function push(
+  host: string,
+  image: TestImage,
+  repository: string,
+  tag: string,
+): Promise<void> {
+  for (const [digest, bytes] of image.blobs) {
+    const start = await fetch(`http://${host}/v2/${repository}/blobs/uploads/`, { method: 'POST' });
+    const location = new URL(start.headers.get('location') ?? '', `http://${host}`);
+    location.searchParams.set('digest', digest);
+    const done = await fetch(location, {
+      method: 'PUT',
+      body: new Uint8Array(bytes),
+      headers: { 'content-type': 'application/octet-stream' },
+    });
+    assert.equal(done.status, 201, await done.text());
+  }
+  await pushManifest(host, image.manifest, image.manifestType, repository, tag);
+}
+
+async function pushManifest(
+  host: string,
+  bytes: Buffer,
+  type: string,
+  repository: string,
+  tag: string,
+): Promise<void> {
+  const answer = await fetch(`http://${host}/v2/${repository}/manifests/${tag}`, {
+    method: 'PUT',
+    body: new Uint8Array(bytes),
+    headers: { 'content-type': type },
+  });
+  assert.equal(answer.status, 201, await answer.text());
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  assert.ok(address !== null && typeof address === 'object');
+  return address.port;
+}

@@ -52,12 +52,14 @@ export class CallsInFlight {
 
 export function unaryHandler(method: string, routes: Routes): UntypedHandleCall {
   return (call: UnaryCall, callback: sendUnaryData<Uint8Array>) => {
-    const { incoming } = incomingCall(call);
+    const { incoming, settle } = incomingCall(call);
     Promise.try(() => routes.unary(method, call.request, incoming)).then(
       (response) => {
+        settle();
         callback(null, response);
       },
       (error: unknown) => {
+        settle();
         callback(toStatus(error));
       },
     );
@@ -70,7 +72,7 @@ export function streamHandler(
   calls: CallsInFlight,
 ): UntypedHandleCall {
   const handle = async (call: StreamCall): Promise<void> => {
-    const { incoming, controller } = incomingCall(call);
+    const { incoming, controller, settle } = incomingCall(call);
     const { signal } = incoming;
     calls.add(controller);
     try {
@@ -87,6 +89,7 @@ export function streamHandler(
       // Not destroy(): grpc-js sends the status from its 'error' listener.
       call.emit('error', toStatus(isStop(signal) ? signal.reason : error));
     } finally {
+      settle();
       calls.remove(controller);
     }
   };
@@ -102,6 +105,8 @@ function isStop(signal: AbortSignal): boolean {
 function incomingCall(call: UnaryCall | StreamCall): {
   incoming: IncomingCall;
   controller: AbortController;
+  /** Says that the call is answered: grpc-js tells of its end as of a cancel. */
+  settle: () => void;
 } {
   const controller = new AbortController();
   const deadline = call.getDeadline();
@@ -120,6 +125,9 @@ function incomingCall(call: UnaryCall | StreamCall): {
   }
   return {
     controller,
+    settle: () => {
+      call.off('cancelled', abort);
+    },
     incoming: {
       signal: controller.signal,
       deadlineMs: Number.isFinite(deadlineMs) ? deadlineMs : undefined,

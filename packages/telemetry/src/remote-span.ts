@@ -3,9 +3,11 @@ import {
   context,
   propagation,
   ROOT_CONTEXT,
+  type Span,
   SpanKind,
   trace,
 } from '@opentelemetry/api';
+import { entryAttribute, failedAttribute } from './span-record.ts';
 import { failSpan } from './with-span.ts';
 
 /** The span of a request that came from elsewhere. */
@@ -23,17 +25,30 @@ export function openRemoteSpan(
   headers: Readonly<Record<string, string>>,
 ): RemoteSpan {
   const parent = propagation.extract(ROOT_CONTEXT, headers);
-  const span = trace
-    .getTracer('gantry')
-    .startSpan(name, { kind: SpanKind.SERVER, attributes }, parent);
+  const startTime = Date.now();
+  const open = (more: Attributes): Span =>
+    trace.getTracer('gantry').startSpan(
+      name,
+      {
+        kind: SpanKind.SERVER,
+        startTime,
+        attributes: { ...attributes, [entryAttribute]: true, ...more },
+      },
+      parent,
+    );
+  const span = open({});
   const inside = trace.setSpan(parent, span);
   return {
     run: (fn) => context.with(inside, fn),
     end: (error) => {
-      if (error !== undefined) {
-        failSpan(span, error);
+      if (error === undefined) {
+        span.end();
+        return;
       }
-      span.end();
+      // A poll that was not worth a span is worth one now.
+      const failed = span.isRecording() ? span : open({ [failedAttribute]: true });
+      failSpan(failed, error);
+      failed.end();
     },
   };
 }

@@ -36,6 +36,7 @@ export class SpanWriter implements SpanProcessor {
   #failures = 0;
   #warned = false;
   #stopped = false;
+  #clockStepMs = 0;
 
   constructor(options: SpanWriterOptions) {
     this.#options = options;
@@ -53,7 +54,7 @@ export class SpanWriter implements SpanProcessor {
     if (this.#stopped || this.#queue.length >= maxQueued) {
       return;
     }
-    this.#queue.push(toSpanRecord(span, this.#options.owner));
+    this.#queue.push(toSpanRecord(span, this.#nowUs(), this.#options.owner));
     if (this.#timer === undefined) {
       this.#timer = setTimeout(() => {
         this.#timer = undefined;
@@ -87,6 +88,17 @@ export class SpanWriter implements SpanProcessor {
     this.#attempt(() => this.#store?.trim());
     this.#attempt(() => this.#store?.[Symbol.dispose]());
     this.#store = undefined;
+  }
+
+  // The monotonic clock is finer than Date, and the same in every process; only a step of the
+  // wall clock since the start of this process has to be made up for.
+  #nowUs(): number {
+    const precise = performance.timeOrigin + performance.now();
+    const step = Date.now() - precise;
+    if (Math.abs(step - this.#clockStepMs) > 20) {
+      this.#clockStepMs = step;
+    }
+    return Math.round((precise + this.#clockStepMs) * 1000);
   }
 
   async #flush(): Promise<void> {

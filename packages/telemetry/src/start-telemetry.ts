@@ -7,6 +7,7 @@ import { W3CTraceContextPropagator } from '@opentelemetry/core';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BatchSpanProcessor, type SpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
 import { createLogger, type Logger } from './logger.ts';
+import { PollSampler } from './poll-sampler.ts';
 import { SpanWriter } from './span-writer.ts';
 import { traceFile } from './trace-file.ts';
 
@@ -44,6 +45,7 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
       'service.name': `gantry-${service}`,
       'service.instance.id': instance,
     }),
+    sampler: new PollSampler({ followCaller: config.tracing.otlp_endpoint !== '' }),
     spanLimits: { attributeValueLengthLimit: 4096 },
     spanProcessors: await spanProcessors(options, log),
   });

@@ -8,6 +8,7 @@ import {
   asOwner,
   createLogger,
   type Logger,
+  openRemoteSpan,
   readTraces,
   startTelemetry,
   type Telemetry,
@@ -145,4 +146,22 @@ test('a node without traces has none', () => {
 
 test('a span without telemetry runs its work', async () => {
   assert.equal(await withSpan('work', {}, () => Promise.resolve(7)), 7);
+});
+
+test('a poll that fails has a span even where polls have none', async (t) => {
+  const { rootDir, telemetry } = await start(t);
+  const name = 'runtime.v1.RuntimeService/Status';
+  for (let i = 0; i < 100; i++) {
+    openRemoteSpan(name, {}, {}).end();
+  }
+  await telemetry.flush();
+  assert.ok(readTraces({ rootDir, limit: 1000 }).length < 60, 'most polls leave no trace');
+  openRemoteSpan(name, { 'rpc.method': 'Status' }, {}).end(new RuntimeError('unavailable', 'gone'));
+  await telemetry.flush();
+  const [failed] = readTraces({ rootDir, limit: 1000 }).filter((trace) => trace.failed);
+  assert.equal(failed?.roots[0]?.message, 'gone');
+  assert.deepEqual(failed.roots[0].attributes, {
+    'rpc.method': 'Status',
+    'error.type': 'unavailable',
+  });
 });

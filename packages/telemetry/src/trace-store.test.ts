@@ -3,10 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { isReadOnly } from './read-only-method.ts';
 import { readTraces } from './read-traces.ts';
 import type { SpanRecord } from './span-record.ts';
 import { traceFile } from './trace-file.ts';
-import { isReadOnly, openTraceStore, type TraceStore } from './trace-store.ts';
+import { openTraceStore, type TraceStore } from './trace-store.ts';
 
 async function open(t: TestContext, keep: number): Promise<{ rootDir: string; store: TraceStore }> {
   const rootDir = await mkdtemp(join(tmpdir(), 'traces-'));

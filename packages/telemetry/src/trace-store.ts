@@ -1,4 +1,5 @@
 import { openStore, type Store } from '@gantry/store';
+import { isReadOnly } from './read-only-method.ts';
 import type { SpanRecord } from './span-record.ts';
 
 /** The schema of traces.db; a later version appends, never edits. */
@@ -109,14 +110,6 @@ function addSpan(store: Store, span: SpanRecord): void {
       span.message,
       JSON.stringify(span.attributes),
     );
-}
-
-const readOnlyMethod =
-  /(^|\/)(Version|Status|RuntimeConfig|ImageFsInfo|GetContainerEvents|Metrics|Health|(List|Stream|Get)\w+|\w+(Status|Stats))$/;
-
-/** Reports whether `name` is that of a method which only reads. */
-export function isReadOnly(name: string): boolean {
-  return readOnlyMethod.test(name);
 }
 
 function trim(store: Store, keep: number): void {

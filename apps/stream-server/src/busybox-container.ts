@@ -1,0 +1,110 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { findTool, removeCgroup } from '@gantry/host';
+import type { ExecTarget } from './ports.ts';
+
+/** A real container for tests: busybox under runc, asleep. */
+export interface BusyboxContainer {
+  readonly target: ExecTarget;
+  /** Commands of the processes in it, its first one included. */
+  readonly processes: () => string[];
+}
+
+/** Why a real container can't be made here; false when it can. */
+export function whyNoContainer(): string | false {
+  if (process.getuid?.() !== 0) {
+    return 'needs root';
+  }
+  const missing = ['runc', 'busybox'].filter((tool) => findTool(tool) === undefined);
+  return missing.length > 0 && `needs ${missing.join(' and ')}`;
+}
+
+/** Starts one; it is gone after the test `t`. */
+export function startBusyboxContainer(t: {
+  after(fn: () => Promise<void>): void;
+}): BusyboxContainer {
+  const dir = mkdtempSync(join(tmpdir(), 'gantry-exec-'));
+  const cgroup = `/gantry-test-${randomBytes(6).toString('hex')}`;
+  const id = `test-${randomBytes(8).toString('hex')}`;
+  const runc = findTool('runc') ?? 'runc';
+  const runtimeArgs = ['--root', join(dir, 'state')];
+  t.after(async () => {
+    execFileSync(runc, [...runtimeArgs, 'delete', '--force', id], { stdio: 'ignore' });
+    await removeCgroup(cgroup);
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  makeRoot(join(dir, 'rootfs'));
+  const spec = specOf(dir, runc, `${cgroup}/${id}`);
+  writeFileSync(join(dir, 'config.json'), JSON.stringify(spec));
+  execFileSync(runc, [...runtimeArgs, 'run', '--detach', '--bundle', dir, id], { stdio: 'ignore' });
+  return {
+    target: {
+      containerId: id,
+      runtimePath: runc,
+      runtimeArgs,
+      processJson: new TextEncoder().encode(JSON.stringify(spec.process)),
+    },
+    processes: () => {
+      const pids = execFileSync(runc, [...runtimeArgs, 'ps', '--format', 'json', id]);
+      return (JSON.parse(pids.toString()) as number[]).map((pid) =>
+        readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').join(' ').trim(),
+      );
+    },
+  };
+}
+
+interface Spec {
+  process: { args: string[]; env: string[]; terminal: boolean };
+  root: { readonly: boolean };
+  linux: { cgroupsPath: string };
+}
+
+function specOf(dir: string, runc: string, cgroupsPath: string): Spec {
+  execFileSync(runc, ['spec', '--bundle', dir]);
+  const spec = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8')) as Spec;
+  spec.process.args = ['/bin/sleep', '10000'];
+  spec.process.env.push('GREETING=hello');
+  spec.process.terminal = false;
+  spec.root.readonly = false;
+  spec.linux.cgroupsPath = cgroupsPath;
+  return spec;
+}
+
+const applets = ['cat', 'echo', 'head', 'id', 'kill', 'pwd', 'sh', 'sleep', 'true', 'wc', 'yes'];
+
+function makeRoot(root: string): void {
+  for (const directory of ['bin', 'proc', 'dev', 'sys', 'tmp']) {
+    mkdirSync(join(root, directory), { recursive: true });
+  }
+  const busybox = findTool('busybox') ?? 'busybox';
+  copyFileSync(busybox, join(root, 'bin/busybox'));
+  for (const library of librariesOf(busybox)) {
+    mkdirSync(join(root, dirname(library)), { recursive: true });
+    copyFileSync(library, join(root, library));
+  }
+  for (const applet of applets) {
+    symlinkSync('busybox', join(root, 'bin', applet));
+  }
+}
+
+function librariesOf(program: string): string[] {
+  try {
+    const lines = execFileSync('ldd', [program], { stdio: ['ignore', 'pipe', 'ignore'] });
+    return lines.toString().match(/\/\S+/g) ?? [];
+  } catch {
+    // Statically linked.
+    return [];
+  }
+}

@@ -79,6 +79,7 @@ export class FakeHost {
   #locks = new Map<string, { instance: object; waiting: (() => void)[] }>();
   #watchers = new Map<object, (id: string) => void>();
   #dead = new WeakSet<object>();
+  #waitingForEnd = new Map<number, (() => void)[]>();
   #lastPid = 100;
   #crashAt: { call: number; after: boolean; crashed: () => void } | undefined;
 
@@ -93,7 +94,7 @@ export class FakeHost {
       mounts: guard('mounts', this.#mountPort()),
       namespaces: guard('namespaces', this.#namespaces()),
       locks: this.#lockPort(key),
-      processes: { isRunning: (p: ProcessId) => Promise.resolve(this.alive.has(p.pid)) },
+      processes: this.#processes(),
       specs: guard('specs', this.#specs()),
     };
     return {
@@ -119,13 +120,22 @@ export class FakeHost {
       return;
     }
     container.phase = 'stopped';
-    this.alive.delete(container.init.pid);
-    this.alive.delete(container.monitor.pid);
     const finishedAtNanos = BigInt(Date.now()) * 1_000_000n;
     this.exits.set(id, { exitCode, finishedAtNanos, oomKilled });
     for (const onExit of this.#watchers.values()) {
       onExit(id);
     }
+    this.end(container.init.pid);
+    this.end(container.monitor.pid);
+  }
+
+  /** A process is gone, whatever it held. */
+  end(pid: number): void {
+    this.alive.delete(pid);
+    for (const resolve of this.#waitingForEnd.get(pid) ?? []) {
+      resolve();
+    }
+    this.#waitingForEnd.delete(pid);
   }
 
   /** The host is started anew: nothing volatile is left. */
@@ -147,7 +157,6 @@ export class FakeHost {
       ...[...this.containers.keys()].map((id) => `container ${id}`),
       ...[...this.exits.keys()].map((id) => `exit ${id}`),
       ...[...this.alive].map((pid) => `process ${pid}`),
-      ...[...this.#locks.keys()].map((path) => `lock ${path}`),
     ];
   }
 
@@ -345,6 +354,17 @@ export class FakeHost {
         this.netns.delete(path);
         return Promise.resolve();
       },
+    };
+  }
+
+  #processes(): Processes {
+    return {
+      isRunning: ({ pid }) => Promise.resolve(this.alive.has(pid)),
+      waitForExit: ({ pid }) =>
+        new Promise((resolve) => {
+          const waiting = this.#waitingForEnd.get(pid) ?? [];
+          this.#waitingForEnd.set(pid, [...waiting, resolve]);
+        }),
     };
   }
 

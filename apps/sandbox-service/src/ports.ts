@@ -215,6 +215,8 @@ export interface Locks {
 export interface Processes {
   /** False for a zombie. */
   isRunning(process: ProcessId): Promise<boolean>;
+  /** Resolves when it has ended, at once if it has already; the kernel tells. */
+  waitForExit(process: ProcessId, options?: CallOptions): Promise<void>;
 }
 
 /** The wall clock, in nanoseconds since the epoch. */

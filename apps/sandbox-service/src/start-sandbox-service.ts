@@ -5,7 +5,7 @@ import { Diagnostics, RuntimeService, Targets } from '@gantry/proto';
 import type { Logger, Registry } from '@gantry/telemetry';
 import { ContainerEnd } from './containers/container-end.ts';
 import { containerSteps } from './containers/container-steps.ts';
-import { exitWatch } from './containers/exit-watch.ts';
+import { ExitWatch } from './containers/exit-watch.ts';
 import { ContainerStops } from './containers/stop-container.ts';
 import type { Handlers } from './handlers.ts';
 import { registerMetrics } from './metrics.ts';
@@ -89,22 +89,32 @@ export async function startSandboxService(world: World): Promise<SandboxService>
   const work = wire(world, undo.use(new SharedCreations()));
   const { podLock, containerEnd } = work;
   const background = { ...world, podLock, containerEnd, signal: stopping.signal };
+  const exits = new ExitWatch(background);
   const reconciliation = startReconciliation(background);
   undo.defer(() => reconciliation.finished);
   // Later than the look at the records: an exit in between is then seen by one of both.
-  undo.use(await world.runtime.watchExits(exitWatch(background)));
+  undo.use(await world.runtime.watchExits(exits.onExit));
   registerMetrics(metrics, records);
+  // Never rejects; after it only those live that the records say.
+  reconciliation.recovered.then(
+    () => {
+      exits.watchMonitors();
+    },
+    () => undefined,
+  );
 
   const open = new Set(['runtime.v1.RuntimeService/Version']);
   const running = undo.move();
   return {
     reconciliation,
-    handlers: gated(methods(world, work), reconciliation.recovered, open),
+    handlers: gated(methods(world, { ...work, exits }), reconciliation.recovered, open),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
-interface Work extends ReturnType<typeof wire> {}
+interface Work extends ReturnType<typeof wire> {
+  readonly exits: ExitWatch;
+}
 
 /** Makes the parts that have state, and hands each what it needs. */
 function wire(world: World, creations: SharedCreations) {
@@ -141,21 +151,21 @@ function wire(world: World, creations: SharedCreations) {
 }
 
 function methods(world: World, work: Work): RawHandlers {
-  const { podLock, stops } = work;
+  const { podLock, stops, exits } = work;
   return new Map([
     ...busHandlers(RuntimeService, {
       version: version(world.version),
       status: status(world),
       runtimeConfig: runtimeConfig(world),
       updateRuntimeConfig: updateRuntimeConfig(world),
-      runPodSandbox: runPodSandbox(work.runPod),
+      runPodSandbox: runPodSandbox({ ...work.runPod, exits }),
       stopPodSandbox: stopPodSandbox(work.removal),
       removePodSandbox: removePodSandbox(work.removal),
       podSandboxStatus: podSandboxStatus(world),
       listPodSandbox: listPodSandbox(world),
       streamPodSandboxes: streamPodSandboxes(world),
       createContainer: createContainerMethod(work.createContainer),
-      startContainer: startContainerMethod({ ...world, podLock }),
+      startContainer: startContainerMethod({ ...world, podLock, exits }),
       stopContainer: stopContainer({ ...world, stops }),
       removeContainer: removeContainerMethod(work.removal),
       listContainers: listContainers(world),

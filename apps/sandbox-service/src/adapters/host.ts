@@ -6,6 +6,7 @@ import {
   mountTmpfs,
   tryLockFile,
   unmount,
+  waitForExit,
 } from '@gantry/host';
 import type { Logger } from '@gantry/telemetry';
 import type { Locks, Mounts, Processes } from '../ports.ts';
@@ -36,4 +37,4 @@ export const hostLocks: Locks = {
   tryLock: (path) => tryLockFile(path, { remove: true }),
 };
 
-export const hostProcesses: Processes = { isRunning };
+export const hostProcesses: Processes = { isRunning, waitForExit };

@@ -185,3 +185,14 @@ test('the log of a container that does not run can not be reopened', async (t) =
   assert.equal(status.logPath, `${service.node.directory}/logs/main/0.log`);
   assert.equal(service.node.host.calls.filter((c) => c.startsWith('runtime.reopenLog')).length, 1);
 });
+
+test('a container whose conmon is killed is ended: nobody could tell how it ends', async (t) => {
+  const service = await startAlone(t);
+  const { host } = service.node;
+  const containerId = await startContainer(service, await runPod(service));
+  host.end(host.containers.get(containerId)?.monitor.pid ?? 0);
+  while ((await containerStatus(service, containerId)).state !== ContainerState.CONTAINER_EXITED) {
+    await new Promise(setImmediate);
+  }
+  assert.equal(host.containers.get(containerId)?.phase, undefined);
+});

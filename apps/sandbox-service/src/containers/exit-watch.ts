@@ -1,15 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '@gantry/telemetry';
+import type { Paths } from '../paths.ts';
 import type { PodLock } from '../pods/pod-lock.ts';
+import type { Processes, ProcessId, Runtime } from '../ports.ts';
 import type { Records } from '../store/records.ts';
 import type { ContainerEnd } from './container-end.ts';
 
 interface Deps {
   readonly records: Records;
+  readonly paths: Paths;
+  readonly runtime: Pick<Runtime, 'exitOf'>;
+  readonly processes: Pick<Processes, 'waitForExit'>;
   readonly podLock: PodLock;
   readonly containerEnd: ContainerEnd;
   readonly log: Pick<Logger, 'info' | 'warn'>;
-  /** Gives up trying. */
+  /** Gives up watching and trying. */
   readonly signal: AbortSignal;
 }
 
@@ -17,60 +22,102 @@ const firstRetryMs = 500;
 const longestRetryMs = 30_000;
 
 /**
- * Returns what to call when the exit record of a container has appeared. Every
- * instance of this service is told of every exit; under the lock of the pod the
- * first one writes it down, and the others find it done.
+ * Writes down how containers end. Every instance of this service is told of
+ * every exit; under the lock of the pod the first one writes it down, and the
+ * others find it done.
  */
-export function exitWatch(deps: Deps): (id: string) => void {
-  const { log, signal } = deps;
-  const handle = async (id: string): Promise<void> => {
+export class ExitWatch {
+  readonly #deps: Deps;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /** To be called when the exit record of a container, or of a pause container, has appeared. */
+  readonly onExit = (id: string): void => {
+    this.#handle(id).catch(() => undefined);
+  };
+
+  /** Watches the process that would write the exit record: should it be killed, nothing else would tell. */
+  watchMonitor(id: string, monitor: ProcessId | undefined): void {
+    const { processes, signal } = this.#deps;
+    if (monitor !== undefined && !signal.aborted) {
+      processes.waitForExit(monitor, { signal }).then(
+        () => {
+          this.onExit(id);
+        },
+        () => undefined,
+      );
+    }
+  }
+
+  /** Watches the monitors of all that runs by the records. */
+  watchMonitors(): void {
+    const { records } = this.#deps;
+    for (const container of records.containers.list()) {
+      if (container.phase === 'running') {
+        this.watchMonitor(container.id, container.facts.monitor);
+      }
+    }
+    for (const sandbox of records.sandboxes.list()) {
+      if (sandbox.phase === 'ready') {
+        this.watchMonitor(sandbox.id, sandbox.facts.pause?.monitor);
+      }
+    }
+  }
+
+  async #handle(id: string): Promise<void> {
+    const { log, signal } = this.#deps;
     for (let pauseMs = firstRetryMs; !signal.aborted; pauseMs *= 2) {
       try {
-        await settle(deps, id);
+        await this.#settle(id);
         return;
       } catch (err) {
         log.warn({ err, id }, 'record an exit: will try again');
       }
       await sleep(Math.min(pauseMs, longestRetryMs), undefined, { signal, ref: false });
     }
-  };
-  return (id) => {
-    handle(id).catch(() => undefined);
-  };
-}
-
-async function settle({ records, podLock, containerEnd, log }: Deps, id: string): Promise<void> {
-  const container = records.containers.find(id);
-  if (container !== undefined) {
-    // One that is being started may have exited before its start is written down.
-    if (container.phase !== 'exited' || container.facts.inRuntime === true) {
-      await podLock.run(container.sandboxId, () => settleContainer(records, containerEnd, id));
-    }
-    containerEnd.tell(id);
-    return;
   }
-  const phase = records.sandboxes.find(id)?.phase;
-  if (phase === 'ready' || phase === 'creating') {
-    await podLock.run(id, () => {
-      if (records.sandboxes.find(id)?.phase === 'ready') {
-        records.sandboxes.update(id, { phase: 'notready' });
-        log.info({ sandbox: id }, 'pause container has exited: sandbox is not ready');
+
+  async #settle(id: string): Promise<void> {
+    const { records, podLock, containerEnd } = this.#deps;
+    const container = records.containers.find(id);
+    if (container !== undefined) {
+      // One that is being started may have exited before its start is written down.
+      if (container.phase !== 'exited' || container.facts.inRuntime === true) {
+        await podLock.run(container.sandboxId, () => this.#settleContainer(id));
       }
-      return Promise.resolve();
-    });
+      containerEnd.tell(id);
+      return;
+    }
+    const phase = records.sandboxes.find(id)?.phase;
+    if (phase === 'ready' || phase === 'creating') {
+      await podLock.run(id, () => this.#settlePause(id));
+    }
   }
-}
 
-async function settleContainer(
-  records: Records,
-  containerEnd: ContainerEnd,
-  id: string,
-): Promise<void> {
-  if (records.containers.find(id)?.phase === 'running') {
-    await containerEnd.recordExit(records.containers.get(id), { killed: false });
+  async #settleContainer(id: string): Promise<void> {
+    const { records, paths, runtime, containerEnd, log } = this.#deps;
+    const container = records.containers.find(id);
+    if (container?.phase === 'running') {
+      if ((await runtime.exitOf(id, paths.bundle(id))) === undefined) {
+        log.warn({ container: id }, 'its conmon is gone without a word: ending the container');
+        await containerEnd.killProcesses(container);
+      }
+      await containerEnd.recordExit(container, { killed: false });
+    }
+    const now = records.containers.find(id);
+    if (now?.phase === 'exited') {
+      await containerEnd.deleteFromRuntime(now);
+    }
   }
-  const now = records.containers.find(id);
-  if (now?.phase === 'exited') {
-    await containerEnd.deleteFromRuntime(now);
+
+  #settlePause(id: string): Promise<void> {
+    const { records, log } = this.#deps;
+    if (records.sandboxes.find(id)?.phase === 'ready') {
+      records.sandboxes.update(id, { phase: 'notready' });
+      log.info({ sandbox: id }, 'pause container has exited: sandbox is not ready');
+    }
+    return Promise.resolve();
   }
 }

@@ -11,53 +11,62 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { findTool, removeCgroup } from '@gantry/host';
+import { detectCgroups, findTool, removeCgroup } from '@gantry/host';
 import type { ExecTarget } from './ports.ts';
 
-/** A real container for tests: busybox under runc, asleep. */
+/** A real container for tests: busybox, asleep. */
 export interface BusyboxContainer {
   readonly target: ExecTarget;
   /** Commands of the processes in it, its first one included. */
   readonly processes: () => string[];
 }
 
+/** The OCI runtimes that are tried. */
+export type RuntimeName = 'runc' | 'crun';
+
 /** Why a real container can't be made here; false when it can. */
-export function whyNoContainer(): string | false {
+export async function whyNoContainer(runtime: RuntimeName): Promise<string | false> {
   if (process.getuid?.() !== 0) {
     return 'needs root';
   }
-  const missing = ['runc', 'busybox'].filter((tool) => findTool(tool) === undefined);
+  if (runtime === 'crun' && (await detectCgroups()).version === 'hybrid') {
+    return 'crun refuses a hybrid cgroup host';
+  }
+  const missing = [runtime, 'busybox'].filter((tool) => findTool(tool) === undefined);
   return missing.length > 0 && `needs ${missing.join(' and ')}`;
 }
 
 /** Starts one; it is gone after the test `t`. */
-export function startBusyboxContainer(t: {
-  after(fn: () => Promise<void>): void;
-}): BusyboxContainer {
+export function startBusyboxContainer(
+  t: { after(fn: () => Promise<void>): void },
+  name: RuntimeName,
+): BusyboxContainer {
   const dir = mkdtempSync(join(tmpdir(), 'gantry-exec-'));
   const cgroup = `/gantry-test-${randomBytes(6).toString('hex')}`;
   const id = `test-${randomBytes(8).toString('hex')}`;
-  const runc = findTool('runc') ?? 'runc';
+  const runtime = findTool(name) ?? name;
   const runtimeArgs = ['--root', join(dir, 'state')];
   t.after(async () => {
-    execFileSync(runc, [...runtimeArgs, 'delete', '--force', id], { stdio: 'ignore' });
+    execFileSync(runtime, [...runtimeArgs, 'delete', '--force', id], { stdio: 'ignore' });
     await removeCgroup(cgroup);
     rmSync(dir, { recursive: true, force: true });
   });
 
   makeRoot(join(dir, 'rootfs'));
-  const spec = specOf(dir, runc, `${cgroup}/${id}`);
+  const spec = specOf(dir, runtime, `${cgroup}/${id}`);
   writeFileSync(join(dir, 'config.json'), JSON.stringify(spec));
-  execFileSync(runc, [...runtimeArgs, 'run', '--detach', '--bundle', dir, id], { stdio: 'ignore' });
+  execFileSync(runtime, [...runtimeArgs, 'run', '--detach', '--bundle', dir, id], {
+    stdio: 'ignore',
+  });
   return {
     target: {
       containerId: id,
-      runtimePath: runc,
+      runtimePath: runtime,
       runtimeArgs,
       processJson: new TextEncoder().encode(JSON.stringify(spec.process)),
     },
     processes: () => {
-      const pids = execFileSync(runc, [...runtimeArgs, 'ps', '--format', 'json', id]);
+      const pids = execFileSync(runtime, [...runtimeArgs, 'ps', '--format', 'json', id]);
       return (JSON.parse(pids.toString()) as number[]).map((pid) =>
         readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').join(' ').trim(),
       );
@@ -71,8 +80,8 @@ interface Spec {
   linux: { cgroupsPath: string };
 }
 
-function specOf(dir: string, runc: string, cgroupsPath: string): Spec {
-  execFileSync(runc, ['spec', '--bundle', dir]);
+function specOf(dir: string, runtime: string, cgroupsPath: string): Spec {
+  execFileSync(runtime, ['spec', '--bundle', dir]);
   const spec = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8')) as Spec;
   spec.process.args = ['/bin/sleep', '10000'];
   spec.process.env.push('GREETING=hello');

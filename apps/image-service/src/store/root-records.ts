@@ -58,7 +58,7 @@ export class RootRecords {
           .prepare('INSERT INTO root_layers VALUES (?, ?, ?)')
           .run(root.ownerId, position, diffId);
       }
-      return root;
+      return this.get(root.ownerId) ?? root;
     });
   }
 

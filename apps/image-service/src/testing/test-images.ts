@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { completeConfig } from '@gantry/config';
+import { mountInfo, unmount } from '@gantry/host';
 import { newRegistry, type Registry } from '@gantry/telemetry';
 import { type Images, openImages } from '../open-images.ts';
 
@@ -27,9 +28,17 @@ interface Options {
 
 export const signal = new AbortController().signal;
 
+/** Gone when the test ends, with whatever is mounted below it. */
 export function temporaryDirectory(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'gantry-images-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  t.after(async () => {
+    // Hooks run in the order in which they were set: this one must undo what was mounted later.
+    const mounts = (await mountInfo()).map(({ mountPoint }) => mountPoint).reverse();
+    for (const mountPoint of mounts.filter((path) => path.startsWith(directory))) {
+      await unmount(mountPoint, { detach: true });
+    }
+    rmSync(directory, { recursive: true, force: true });
+  });
   return directory;
 }
 

@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { mountTmpfs } from '@gantry/host';
+import { openStore } from '@gantry/store';
+import { LayerRecords } from '../store/layer-records.ts';
+import { migrations } from '../store/migrations.ts';
+import { makeImage } from '../testing/test-image.ts';
+import { signal, startImages, temporaryDirectory } from '../testing/test-images.ts';
+import { startProxy } from '../testing/test-proxy.ts';
+import { cannotRun, startRegistry } from '../testing/test-registry.ts';
+
+const skip = cannotRun;
+const image = makeImage({
+  layers: [[{ path: 'a', data: 'x'.repeat(5000) }], [{ path: 'b', data: 'y'.repeat(5000) }]],
+});
+const [first = '', second = ''] = image.diffIds.map((diffId) => diffId.replace(':', '-'));
+
+test('a disk that fills up in mid-pull gives one clear error, and the service works on', {
+  skip,
+}, async (t) => {
+  const registry = await startRegistry(t);
+  const huge = makeImage({
+    layers: [
+      [{ path: 'fits', data: Buffer.alloc(1 << 20, 1) }],
+      [{ path: 'dir/huge', data: Buffer.alloc(40 << 20, 2) }],
+    ],
+  });
+  await registry.push(huge, 'huge', 'v1');
+  await registry.push(image, 'small', 'v1');
+  const directory = temporaryDirectory(t);
+  await mountTmpfs({ target: directory, sizeBytes: 16 << 20, mode: 0o700 });
+  const { images, remains } = await startImages(t, { directory });
+
+  await assert.rejects(images.puller.pull(`${registry.host}/huge:v1`, { signal }), {
+    kind: 'resource-exhausted',
+    message: new RegExp(
+      `^pull image ${registry.host}/huge:v1: extract "dir/huge": ENOSPC: no space left`,
+    ),
+  });
+  assert.deepEqual(await remains(), { temporary: [], layers: [], blobs: [] });
+  assert.equal(await images.puller.pull(`${registry.host}/small:v1`, { signal }), image.id);
+});
+
+test('what a killed process leaves of a pull is gone at the next start, what is whole is kept', {
+  skip,
+}, async (t) => {
+  const registry = await startRegistry(t);
+  await registry.push(image, 'app', 'v1');
+  const held = String(image.layerDigests[1]);
+  const stuck = Promise.withResolvers<void>();
+  let hold = true;
+  const proxy = await startProxy(t, registry.host, ({ path, response, forward }) =>
+    forward(
+      hold && path.includes(held)
+        ? (answer) => {
+            response.writeHead(200, answer.headers);
+            response.write(Buffer.from([0x1f]));
+            stuck.resolve();
+          }
+        : undefined,
+    ),
+  );
+  const directory = temporaryDirectory(t);
+  const program = fileURLToPath(new URL('../testing/pull-once.ts', import.meta.url));
+  const child = spawn(process.execPath, [program, directory, `${proxy.host}/app:v1`], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  await stuck.promise;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  hold = false;
+
+  const { images, remains, warnings } = await startImages(t, { directory });
+  const { temporary, layers } = await remains();
+  assert.deepEqual([temporary, layers], [[], [first]]);
+  assert.deepEqual(images.store.images.list(), []);
+  assert.deepEqual(warnings, []);
+  const before = proxy.requests.length;
+  assert.equal(await images.puller.pull(`${proxy.host}/app:v1`, { signal }), image.id);
+  const again = proxy.requests
+    .slice(before)
+    .filter((r) => r.includes(String(image.layerDigests[0])));
+  assert.deepEqual(again, []);
+});
+
+test('rubbish without a record goes, and records of what is lost', { skip }, async (t) => {
+  const registry = await startRegistry(t);
+  await registry.push(image, 'app', 'v1');
+  const directory = temporaryDirectory(t);
+  const root = join(directory, 'root/images');
+  {
+    const { images } = await startImages(t, { directory });
+    await images.puller.pull(`${registry.host}/app:v1`, { signal });
+  }
+  const stray = `sha256-${'a'.repeat(64)}`;
+  mkdirSync(join(root, 'layers', stray, 'fs'), { recursive: true });
+  mkdirSync(join(root, 'tmp/dead/half'), { recursive: true });
+  mkdirSync(join(root, 'roots/nobody/upper'), { recursive: true });
+  rmSync(join(root, 'layers', first), { recursive: true });
+
+  const { images, remains, warnings } = await startImages(t, { directory });
+
+  assert.deepEqual(images.store.images.list(), []);
+  assert.deepEqual((await remains()).layers, [second]);
+  assert.deepEqual((await remains()).temporary, []);
+  assert.equal(warnings.length, 1);
+  assert.throws(() => renameSync(join(root, 'roots/nobody'), join(root, 'x')), { code: 'ENOENT' });
+  assert.equal(await images.puller.pull(`${registry.host}/app:v1`, { signal }), image.id);
+});
+
+test('a damaged config takes its image with it', { skip }, async (t) => {
+  const registry = await startRegistry(t);
+  await registry.push(image, 'app', 'v1');
+  const directory = temporaryDirectory(t);
+  const { images: before } = await startImages(t, { directory });
+  await before.puller.pull(`${registry.host}/app:v1`, { signal });
+  writeFileSync(join(directory, 'root/images/content/blobs/sha256', image.id.slice(7)), '{}');
+
+  const { images, warnings } = await startImages(t, { directory });
+
+  assert.deepEqual(images.store.images.list(), []);
+  assert.equal(warnings.length, 1);
+  assert.equal(await images.puller.pull(`${registry.host}/app:v1`, { signal }), image.id);
+});
+
+test('a layer that was not synced before a reboot is not trusted', { skip }, async (t) => {
+  const directory = temporaryDirectory(t);
+  const root = join(directory, 'root/images');
+  mkdirSync(join(root, 'layers', first, 'fs'), { recursive: true });
+  {
+    using store = openStore(join(root, 'images.db'), { migrations });
+    const [diffId] = image.diffIds;
+    assert.ok(diffId);
+    new LayerRecords(store, Date.now, 'an earlier boot').add(diffId, { bytes: 1, inodes: 1 });
+  }
+  const { remains } = await startImages(t, { directory });
+  assert.deepEqual((await remains()).layers, []);
+});

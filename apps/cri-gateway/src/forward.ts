@@ -1,5 +1,5 @@
 import type { Bus, CallOptions, ServiceName } from '@gantry/bus';
-import { isKind, messageOf, RuntimeError } from '@gantry/errors';
+import { isKind, kindOf, messageOf, RuntimeError } from '@gantry/errors';
 import type { IncomingCall, Routes } from '@gantry/rpc';
 import { openRemoteSpan, type RemoteSpan } from '@gantry/telemetry';
 import type { OperationCounts } from './operation-metrics.ts';
@@ -108,6 +108,9 @@ function explain(
   { owner }: Route,
   bus: Pick<Bus, 'connected'>,
 ): unknown {
+  if (kindOf(error) === 'unimplemented' && messageOf(error).endsWith('is not offered')) {
+    return new RuntimeError('unimplemented', `${method}: ${appOf[owner]} does not offer it`);
+  }
   if (!isKind(error, 'unavailable')) {
     return error;
   }

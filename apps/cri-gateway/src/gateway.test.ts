@@ -161,7 +161,7 @@ test('a method that its service does not offer is unimplemented and named', asyn
   await run('sandbox', new Map());
   await assert.rejects(runtime.checkpointContainer({}), {
     kind: 'unimplemented',
-    message: /CheckpointContainer/,
+    message: 'runtime.v1.RuntimeService/CheckpointContainer: sandbox-service does not offer it',
   });
   await assert.rejects(runtime.getContainerEvents({})[Symbol.asyncIterator]().next(), {
     kind: 'unimplemented',

@@ -53,7 +53,10 @@ export async function connect(options: ConnectOptions): Promise<Bus> {
       servers,
       signal,
       onEvent: (event) => {
-        tell(log, servers, event);
+        // What is closed on purpose is no loss.
+        if (!signal.aborted) {
+          tell(log, servers, event);
+        }
       },
       ...(hasFile ? { credentialsFile: file } : {}),
     }),

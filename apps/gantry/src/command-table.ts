@@ -25,6 +25,11 @@ const listing: readonly Option[] = [label, quiet, output];
 /** Every command, in the order of the help page. */
 export const commands: readonly CommandEntry[] = [
   {
+    name: 'demo',
+    about: 'install what is missing, start everything, and run a pod to show it',
+    load: async () => (await import('./commands/demo.ts')).demo,
+  },
+  {
     name: 'up',
     about: 'start NATS and every service, and leave them running',
     options: [
@@ -45,6 +50,12 @@ export const commands: readonly CommandEntry[] = [
     name: 'status',
     about: 'show what runs of this stack',
     load: async () => (await import('./commands/status.ts')).status,
+  },
+  {
+    name: 'test',
+    args: '[stages...]',
+    about: 'run the tests of Gantry itself: types, lint, generated, units, e2e',
+    load: async () => (await import('./commands/test.ts')).test,
   },
   {
     name: 'trace',

@@ -7,8 +7,8 @@ import { formatted, messageJson, outputFormat, parsedInfo } from '../output/form
 export async function info(invocation: Invocation): Promise<void> {
   using cri = connect(invocation);
   const answer = await cri.runtime.status({ verbose: true }, { signal: invocation.signal });
-  const { info: details, ...rest } = messageJson(StatusResponseSchema, answer);
+  const { info: _, ...rest } = messageJson(StatusResponseSchema, answer);
   const format = outputFormat(invocation, 'json');
-  const value = { ...rest, config: details === undefined ? {} : parsedInfo(answer.info) };
+  const value = { ...rest, ...parsedInfo(answer.info) };
   invocation.out(formatted(format === 'table' ? 'json' : format, value));
 }

@@ -21,7 +21,7 @@ export async function inspect(invocation: Invocation): Promise<void> {
         'startedAt',
         'finishedAt',
       ]),
-    info: parsedInfo(info),
+    ...parsedInfo(info),
   };
   const format = outputFormat(invocation, 'json');
   invocation.out(formatted(format === 'table' ? 'json' : format, shown));

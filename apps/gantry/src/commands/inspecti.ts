@@ -17,7 +17,7 @@ export async function inspecti(invocation: Invocation): Promise<void> {
   }
   const shown = {
     status: messageJson(ImageSchema, answer.image),
-    info: parsedInfo(answer.info),
+    ...parsedInfo(answer.info),
   };
   const format = outputFormat(invocation, 'json');
   invocation.out(formatted(format === 'table' ? 'json' : format, shown));

@@ -15,7 +15,7 @@ export async function inspectp(invocation: Invocation): Promise<void> {
   );
   const shown = {
     status: status && withDates(messageJson(PodSandboxStatusSchema, status), ['createdAt']),
-    info: parsedInfo(info),
+    ...parsedInfo(info),
   };
   const format = outputFormat(invocation, 'json');
   invocation.out(formatted(format === 'table' ? 'json' : format, shown));

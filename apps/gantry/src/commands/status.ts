@@ -4,23 +4,31 @@ import { table } from '../output/table.ts';
 import { ago } from '../output/time.ts';
 import { readStackState } from '../supervisor/stack-state.ts';
 
-/** `gantry status`: the processes of the stack. Exit code 3 when it is not up, as of systemctl. */
+/** As of systemctl. */
+const notRunning = 3;
+
+/** `gantry status`: the processes of the stack. Exit code 3 when it is not up. */
 export async function status(invocation: Invocation): Promise<number> {
   const config = invocation.config();
   const state = await readStackState(config);
-  if (state === undefined || !(await isRunning(state.supervisor))) {
+  if (state === undefined) {
     invocation.out('Gantry is not running: start it with `gantry up`\n');
-    return 3;
+    return notRunning;
   }
+  const isUp = await isRunning(state.supervisor);
   invocation.out(
-    `Gantry is up since ${ago(state.startedAtMs)}, on ${config.grpc.socket}${state.compact ? ', in one process' : ''}\n`,
+    isUp
+      ? `Gantry is up since ${ago(state.startedAtMs)}, on ${config.grpc.socket}${state.compact ? ', in one process' : ''}\n`
+      : 'The supervisor is dead: nothing below is started again when it ends. `gantry up` starts anew\n',
   );
-  const rows = state.children.map((child) => [
-    child.name,
-    child.process === undefined ? 'waiting' : String(child.process.pid),
-    String(child.starts - 1),
-    child.lastExit ?? '',
-  ]);
+  const rows = await Promise.all(
+    state.children.map(async ({ name, process, starts, lastExit }) => [
+      name,
+      process !== undefined && (await isRunning(process)) ? String(process.pid) : 'not running',
+      String(Math.max(0, starts - 1)),
+      lastExit ?? '',
+    ]),
+  );
   invocation.out(table(['PROCESS', 'PID', 'RESTARTS', 'LAST EXIT'], rows));
-  return 0;
+  return isUp ? 0 : notRunning;
 }

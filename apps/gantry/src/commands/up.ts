@@ -35,10 +35,10 @@ export async function up(invocation: Invocation): Promise<void> {
       ? `Gantry is up already, on ${socket}\n`
       : [
           `Gantry is up, on ${socket}`,
-          `  look:     gantry ps, gantry pods, gantry images, gantry doctor`,
+          `  look:     ./gantry ps, pods, images, doctor`,
           `  kubelet:  --container-runtime-endpoint=unix://${socket}`,
           `  logs:     ${config.state_dir}/log`,
-          `  stop:     gantry down (pods keep running)`,
+          `  stop:     ./gantry down (pods keep running)`,
           '',
         ].join('\n'),
   );

@@ -2,6 +2,7 @@ import { type DescMessage, type JsonObject, type MessageShape, toJson } from '@b
 import { RuntimeError } from '@gantry/errors';
 import { stringify } from 'yaml';
 import { type Invocation, option } from '../invocation.ts';
+import { isoNanos } from './time.ts';
 
 export type OutputFormat = 'table' | 'json' | 'yaml';
 
@@ -26,7 +27,7 @@ export function formatted(format: 'json' | 'yaml', value: unknown): string {
   return format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : stringify(value);
 }
 
-/** The `info` map of a verbose answer: values that are JSON are shown as such. */
+/** The `info` map of a verbose answer: values that are JSON are shown as such, beside the status as crictl has it. */
 export function parsedInfo(info: Readonly<Record<string, string>>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(info).map(([key, text]) => {
@@ -44,7 +45,7 @@ export function withDates(object: JsonObject, names: readonly string[]): JsonObj
   return Object.fromEntries(
     Object.entries(object).map(([key, value]) =>
       names.includes(key) && typeof value === 'string' && /^\d+$/.test(value)
-        ? [key, new Date(Number(BigInt(value) / 1_000_000n)).toISOString()]
+        ? [key, isoNanos(BigInt(value))]
         : [key, value],
     ),
   );

@@ -11,12 +11,16 @@ interface PinoLine {
 }
 
 /**
- * The last complaint in a log that is not older than `sinceMs`: of a service (pino's JSON lines) the last
+ * The last complaint in a log after its byte `from`, and not older than `sinceMs` where lines have a time: of a service (pino's JSON lines) the last
  * line of level error or fatal, of anything else the last line that begins with "gantry:" or
  * tells of an error. Undefined when there is none, or no such file.
  */
-export async function lastTrouble(file: string, sinceMs: number): Promise<string | undefined> {
-  const lines = (await readTail(file)).trimEnd().split('\n').reverse();
+export async function lastTrouble(
+  file: string,
+  sinceMs: number,
+  from = 0,
+): Promise<string | undefined> {
+  const lines = (await readTail(file, from)).trimEnd().split('\n').reverse();
   for (const line of lines) {
     const trouble = line.startsWith('{') ? fromPino(line, sinceMs) : fromPlain(line);
     if (trouble !== undefined) {
@@ -46,11 +50,14 @@ function fromPlain(line: string): string | undefined {
     : undefined;
 }
 
-async function readTail(path: string): Promise<string> {
+async function readTail(path: string, least: number): Promise<string> {
   try {
     await using file = await open(path);
     const { size } = await file.stat();
-    const from = Math.max(0, size - tailBytes);
+    const from = Math.max(least, size - tailBytes);
+    if (from >= size) {
+      return '';
+    }
     const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from);
     return buffer.toString('utf8', 0, bytesRead);
   } catch (error) {

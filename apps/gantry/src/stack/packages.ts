@@ -41,6 +41,23 @@ function plugin(name: string, config: Config): Need {
   };
 }
 
+/** What `gantry test` drives beside the stack itself. */
+export const testNeeds: readonly Need[] = [
+  tool('runc', 'runc'),
+  tool('crun', 'crun'),
+  tool('conmon', 'conmon'),
+  tool('nats-server', 'nats-server'),
+  tool('docker-registry', 'docker-registry'),
+  tool('skopeo', 'skopeo'),
+  tool('catatonit', 'catatonit'),
+  tool('/usr/lib/cni/bridge', 'containernetworking-plugins'),
+  tool('iptables', 'iptables'),
+  tool('ip', 'iproute2'),
+  tool('unshare', 'util-linux'),
+  tool('ps', 'procps'),
+  tool('git', 'git'),
+];
+
 export interface EnsureOptions {
   readonly install: boolean;
   readonly note: (text: string) => void;

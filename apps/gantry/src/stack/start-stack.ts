@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '@gantry/config';
 import { RuntimeError } from '@gantry/errors';
-import { closeLog, openLog } from '../supervisor/log-file.ts';
+import { closeLog, logSize, openLog } from '../supervisor/log-file.ts';
 import { runningStack, supervisorPaths } from '../supervisor/stack-state.ts';
 import { stopStack } from '../supervisor/stop-stack.ts';
 import { checkPorts } from './check-ports.ts';
@@ -27,27 +27,34 @@ export interface StartOptions {
 export async function startStack(options: StartOptions): Promise<{ readonly wasUp: boolean }> {
   const { config, note } = options;
   if (options.spawn && (await runningStack(config)) !== undefined) {
-    await waitUntilReady({ ...options, startedNow: false });
+    await waitUntilReady(options);
     return { wasUp: true };
   }
   await using undo = new AsyncDisposableStack();
+  let logFrom = 0;
   if (options.spawn) {
+    const left = await stopStack(config);
+    if (left.length > 0) {
+      note(`ended what a supervisor that died had left: ${left.join(', ')}`);
+    }
     await checkPorts(config);
     undo.defer(async () => {
       await stopStack(config);
     });
-    await spawnSupervisor(options);
+    logFrom = await spawnSupervisor(options);
   }
-  await waitUntilReady({ ...options, startedNow: true });
+  await waitUntilReady({ ...options, logFrom });
   await ensureSandboxImage(config, { note, signal: options.signal });
   undo.move();
   return { wasUp: false };
 }
 
-async function spawnSupervisor(options: StartOptions): Promise<void> {
+/** Gives how long its log was before. */
+async function spawnSupervisor(options: StartOptions): Promise<number> {
   const { config, configFile } = options;
   await makeDirectories(config);
   const log = await openLog(supervisorPaths(config).log);
+  const before = logSize(log);
   try {
     const args = [
       '--disable-warning=ExperimentalWarning',
@@ -67,6 +74,7 @@ async function spawnSupervisor(options: StartOptions): Promise<void> {
       throw new RuntimeError('internal', `start the supervisor: ${process.execPath} can't be run`);
     }
     child.unref();
+    return before;
   } finally {
     closeLog(log);
   }

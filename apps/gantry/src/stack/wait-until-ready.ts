@@ -19,8 +19,11 @@ const startsBeforeGivingUp = 4;
 export interface ReadyOptions {
   readonly config: Config;
   readonly compact: boolean;
-  /** False when the supervisor has been running: starts that it counted are of the past. */
-  readonly startedNow: boolean;
+  /**
+   * How long the supervisor's log was before it was started; absent when it has been running: starts that it
+   * counted are of the past.
+   */
+  readonly logFrom?: number;
   readonly note: (text: string) => void;
   readonly signal: AbortSignal;
 }
@@ -128,13 +131,14 @@ async function connect(options: ReadyOptions, begunMs: number, signal: AbortSign
 
 /** Throws when the supervisor has gone or a process dies again and again. */
 async function failIfHopeless(options: ReadyOptions, begunMs: number): Promise<void> {
-  if (!options.startedNow) {
+  const { logFrom } = options;
+  if (logFrom === undefined) {
     return;
   }
   const { log, logDir } = supervisorPaths(options.config);
   const state = await readStackState(options.config);
   if (state === undefined) {
-    const trouble = await lastTrouble(log, begunMs);
+    const trouble = await lastTrouble(log, begunMs, logFrom);
     if (trouble?.startsWith('gantry: ')) {
       throw new RuntimeError('unavailable', `start Gantry: ${trouble.slice(8)}`);
     }

@@ -17,21 +17,23 @@ export async function stopStack(config: Config): Promise<readonly string[]> {
     return [];
   }
   const stopped: string[] = [];
+  let children = state.children;
   if (await isRunning(state.supervisor)) {
-    stopped.push('supervisor');
+    stopped.push('supervisor', ...children.map((child) => child.name));
     await endProcess(state.supervisor, supervisorGraceMs);
+    // Read again: when it had to be killed, it may have started one anew meanwhile.
+    children = (await readStackState(config))?.children ?? [];
   }
-  // Read again: it may have started one anew while it was being stopped.
-  const left = (await readStackState(config))?.children ?? [];
-  const names = left.length > 0 ? left : state.children;
   await Promise.all(
-    left.map(async ({ process }) => {
+    children.map(async ({ name, process }) => {
       if (process !== undefined && (await isRunning(process))) {
+        if (!stopped.includes(name)) {
+          stopped.push(name);
+        }
         await endProcess(process, childGraceMs);
       }
     }),
   );
-  stopped.push(...names.map((child) => child.name));
   // Another `up` may have begun meanwhile: what it wrote is not ours to remove.
   await using held = tryLockFile(supervisorPaths(config).lock);
   if (held !== undefined) {

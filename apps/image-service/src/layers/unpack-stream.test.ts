@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
+import type { LayerSpec } from '../ports.ts';
+import { digestOfBytes } from '../testing/test-image.ts';
+import { unpackStream } from './unpack-stream.ts';
+
+const content = Buffer.concat([randomBytes(100_000), Buffer.alloc(1_000_000)]);
+const diffId = digestOfBytes(content);
+const specOf = (bytes: Buffer): LayerSpec => ({
+  diffId,
+  digest: digestOfBytes(bytes),
+  size: bytes.length,
+});
+
+async function* inPieces(bytes: Buffer, size = 10_000): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += size) {
+    yield bytes.subarray(at, at + size);
+  }
+}
+
+async function unpack(bytes: Buffer, spec = specOf(bytes), pieceSize?: number): Promise<Buffer> {
+  const taken: Buffer[] = [];
+  const take = (chunk: Buffer) => void taken.push(Buffer.from(chunk));
+  await unpackStream(spec, inPieces(bytes, pieceSize), take, 2_000_000);
+  return Buffer.concat(taken);
+}
+
+const gzip = gzipSync(content);
+const members = Buffer.concat([
+  gzipSync(content.subarray(0, 500)),
+  gzipSync(content.subarray(500)),
+]);
+for (const [name, bytes] of [
+  ['plain', content],
+  ['gzip', gzip],
+  ['gzip of several members', members],
+  ['zstd', zstdCompressSync(content)],
+] as const) {
+  test(`a layer in ${name} is unpacked`, async () => {
+    assert.ok((await unpack(bytes)).equals(content));
+    assert.ok((await unpack(bytes, specOf(bytes), 3_000_000)).equals(content));
+  });
+}
+
+test('an empty layer is unpacked, one byte at a time', async () => {
+  const empty = Buffer.alloc(0);
+  const spec = { ...specOf(gzipSync(empty)), diffId: digestOfBytes(empty) };
+  assert.equal((await unpack(gzipSync(empty), spec, 1)).length, 0);
+});
+
+const flipped = Buffer.from(gzip);
+flipped[5000] = (flipped[5000] ?? 0) ^ 1;
+const cases: [name: string, bytes: Buffer, spec: LayerSpec, why: RegExp, kind?: string][] = [
+  ['with a flipped bit', flipped, specOf(gzip), /blob sha256:\w+: its content has the digest/],
+  [
+    'cut short',
+    gzip.subarray(0, 90_000),
+    specOf(gzip),
+    /blob sha256:\w+: 90000 bytes where its manifest tells/,
+  ],
+  ['too long', Buffer.concat([gzip, Buffer.alloc(1)]), specOf(gzip), /more than the \d+ bytes/],
+  [
+    'that was cut before it was sealed',
+    gzip.subarray(0, 90_000),
+    specOf(gzip.subarray(0, 90_000)),
+    /decompress/,
+  ],
+  [
+    'of another diff id',
+    gzip,
+    { ...specOf(gzip), diffId: digestOfBytes(gzip) },
+    /uncompressed content is/,
+  ],
+  [
+    'that is a bomb',
+    gzipSync(Buffer.alloc(3_000_000)),
+    specOf(gzipSync(Buffer.alloc(3_000_000))),
+    /more than 2000000 bytes/,
+    'resource-exhausted',
+  ],
+];
+
+for (const [name, bytes, spec, why, kind = 'failed-precondition'] of cases) {
+  test(`a layer ${name} is refused`, async () => {
+    await assert.rejects(unpack(bytes, spec), { kind, message: why });
+  });
+}
+
+test('what the source and the taker throw is thrown', async () => {
+  async function* broken(): AsyncGenerator<Uint8Array> {
+    yield* inPieces(gzip.subarray(0, 50_000));
+    throw new Error('connection lost');
+  }
+  await assert.rejects(
+    unpackStream(specOf(gzip), broken(), () => undefined, 2_000_000),
+    /connection lost/,
+  );
+  const full = () => {
+    throw new Error('disk full');
+  };
+  await assert.rejects(unpackStream(specOf(gzip), inPieces(gzip), full, 2_000_000), /disk full/);
+});

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { findEndpoints } from './find-endpoints.ts';
+import { parseHostsToml } from './hosts-toml.ts';
+
+const fallback = new URL('https://registry.example');
+const parse = (text: string) => parseHostsToml(text, '/etc/certs.d/r/hosts.toml', fallback);
+const bases = (text: string) => parse(text).map(({ base }) => base.href);
+
+test('hosts come in the order of the file, the server last', () => {
+  const text = `
+    server = "https://upstream.example"
+    [host."https://b.example"]
+    [host."http://a.example:5000"]
+    [host."c.example/prefix/"]`;
+  assert.deepEqual(bases(text), [
+    'https://b.example/v2',
+    'http://a.example:5000/v2',
+    'https://c.example/prefix/v2',
+    'https://upstream.example/v2',
+  ]);
+  assert.deepEqual(
+    parse(text).map(({ isUpstream }) => isUpstream),
+    [false, false, false, true],
+  );
+});
+
+test('without a server the registry itself comes last', () => {
+  assert.deepEqual(bases('[host."https://m"]'), ['https://m/v2', 'https://registry.example/v2']);
+});
+
+test('override_path leaves the path alone, and one that ends in v2 is whole', () => {
+  assert.deepEqual(
+    bases('[host."https://m/custom"]\noverride_path = true\n[host."https://n/x/v2"]'),
+    ['https://m/custom', 'https://n/x/v2', 'https://registry.example/v2'],
+  );
+});
+
+test('every key is understood, in each of its forms', () => {
+  const [one, two, server] = parse(`
+    ca = "/abs/ca.pem"
+    skip_verify = true
+    [host."https://one"]
+      capabilities = ["pull"]
+      ca = ["a.pem", "sub/b.pem"]
+      client = [["cert.pem", "key.pem"], "both.pem", ["c.pem", ""]]
+      dial_timeout = "1m1.5s"
+      something_new = 3
+      [host."https://one".header]
+        X-One = "1"
+        x-many = ["2", "3"]
+    [host."https://two"]
+      client = "single.pem"`);
+  assert.deepEqual([...(one?.capabilities ?? [])], ['pull']);
+  assert.deepEqual(one?.caFiles, ['/etc/certs.d/r/a.pem', '/etc/certs.d/r/sub/b.pem']);
+  assert.deepEqual(one.clientFiles, [
+    { cert: '/etc/certs.d/r/cert.pem', key: '/etc/certs.d/r/key.pem' },
+    { cert: '/etc/certs.d/r/both.pem', key: '/etc/certs.d/r/both.pem' },
+    { cert: '/etc/certs.d/r/c.pem', key: '/etc/certs.d/r/c.pem' },
+  ]);
+  assert.equal(one.dialTimeoutMs, 61_500);
+  assert.deepEqual(one.headers, { 'x-one': '1', 'x-many': ['2', '3'] });
+  assert.equal(one.skipVerify, false);
+  assert.equal(two?.clientFiles.length, 1);
+  assert.equal(server?.skipVerify, true);
+  assert.deepEqual(server.caFiles, ['/abs/ca.pem']);
+});
+
+for (const [text, why] of [
+  ['server = [', /parse \/etc\/certs\.d\/r\/hosts\.toml/],
+  ['skip_verify = "yes"', /skip_verify/],
+  ['[host."https://m"]\ncapabilities = ["fly"]', /host\.https:\/\/m\.capabilities/],
+  ['[host."https://["]', /is no URL/],
+  ['dial_timeout = "soon"', /dial_timeout "soon"/],
+] as const) {
+  test(`${JSON.stringify(text)} is a fault that names the file`, () => {
+    assert.throws(() => parse(text), { kind: 'failed-precondition', message: why });
+    assert.throws(() => parse(text), { message: /hosts\.toml/ });
+  });
+}
+
+function certs(t: TestContext, files: Record<string, string>): string {
+  const directory = mkdtempSync(join(tmpdir(), 'gantry-certs-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  for (const [host, text] of Object.entries(files)) {
+    mkdirSync(join(directory, host), { recursive: true });
+    writeFileSync(join(directory, host, 'hosts.toml'), text);
+  }
+  return directory;
+}
+
+test('the directory of a host is found under its names, then the default', async (t) => {
+  const directory = certs(t, {
+    'r.example_5000_': '[host."https://underscore"]',
+    'r.example:5000': '[host."https://colon"]',
+    _default: '[host."https://default"]',
+  });
+  const first = async (host: string) => (await findEndpoints(directory, host))[0]?.base.host;
+  assert.equal(await first('r.example:5000'), 'underscore');
+  rmSync(join(directory, 'r.example_5000_'), { recursive: true });
+  assert.equal(await first('r.example:5000'), 'colon');
+  assert.equal(await first('other.example'), 'default');
+  rmSync(join(directory, '_default'), { recursive: true });
+  assert.equal(await first('other.example'), 'other.example');
+});
+
+for (const [host, base] of [
+  ['docker.io', 'https://registry-1.docker.io/v2'],
+  ['registry.example', 'https://registry.example/v2'],
+  ['localhost:5000', 'http://localhost:5000/v2'],
+  ['127.0.0.1:5000', 'http://127.0.0.1:5000/v2'],
+  ['[::1]:5000', 'http://[::1]:5000/v2'],
+  ['127.0.0.1:443', 'https://127.0.0.1/v2'],
+  ['localhost.example', 'https://localhost.example/v2'],
+  ['10.0.0.1:5000', 'https://10.0.0.1:5000/v2'],
+] as const) {
+  test(`${host} without a file is asked at ${base}`, async () => {
+    const [endpoint] = await findEndpoints('', host);
+    assert.equal(endpoint?.base.href, base);
+  });
+}

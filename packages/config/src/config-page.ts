@@ -41,11 +41,23 @@ function table(keys: readonly ConfigKey[]): string[] {
   if (keys.length === 0) {
     return [];
   }
-  const rows = keys.map(
-    (key) =>
-      `| \`${key.name}\` | ${cell(key.type)} | \`${tomlValue(key.default)}\` | ${cell(key.description ?? '')} |`,
+  const rows = keys.map((key) => [
+    `\`${key.name}\``,
+    cell(key.type),
+    `\`${tomlValue(key.default)}\``,
+    cell(key.description ?? ''),
+  ]);
+  return [...alignedTable(['key', 'type', 'default', 'meaning'], rows), ''];
+}
+
+/** As the formatter would write it. */
+function alignedTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const widths = head.map((name, i) =>
+    Math.max(3, name.length, ...rows.map((row) => row[i]?.length ?? 0)),
   );
-  return ['| key | type | default | meaning |', '| --- | --- | --- | --- |', ...rows, ''];
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((text, i) => text.padEnd(widths[i] ?? 0)).join(' | ')} |`;
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)];
 }
 
 function cell(text: string): string {

@@ -43,7 +43,7 @@ test('a prefix of the id is enough', async () => {
 
 test('each output is cut at 16 MiB and the process is not held up', async () => {
   const { stdout, stderr, exitCode } = await sh(
-    'dd if=/dev/zero bs=1M count=20 2>/dev/null; dd if=/dev/zero bs=1M count=17 2>/dev/null >&2; exit 4',
+    'exec 3>&2; dd if=/dev/zero bs=1M count=20 2>/dev/null; dd if=/dev/zero bs=1M count=17 2>/dev/null 1>&3; exit 4',
   );
   assert.deepEqual([stdout.length, stderr.length, exitCode], [16 << 20, 16 << 20, 4]);
 });

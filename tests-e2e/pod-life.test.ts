@@ -85,7 +85,7 @@ test('a pod runs from RunPodSandbox to RemovePodSandbox and leaves nothing behin
   assert.match(log, /stdout F search a\.example b\.example$/m);
   assert.match(log, /stdout F nameserver 10\.1\.2\.3$/m);
   assert.match(log, /stdout F options ndots:3$/m);
-  assert.match(log, /stdout F shm +64 /m);
+  assert.match(log, /stdout F tmpfs +64 .* \/dev\/shm$/m);
   assert.match(log, / stderr F to-stderr$/m);
 
   const { containers } = await stack.runtime.listContainers({

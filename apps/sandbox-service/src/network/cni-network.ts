@@ -52,8 +52,8 @@ class CniNetwork implements Network, AsyncDisposable {
   }
 
   async plan(): Promise<NetworkConfig> {
-    const { current } = this.#directory;
-    return requireConfig('fault' in current ? await this.#directory.reload() : current);
+    // Read anew: the watch may lag behind a file that was written just before the pod was asked for.
+    return requireConfig(await this.#directory.reload());
   }
 
   status(): NetworkStatus {
@@ -135,7 +135,14 @@ class CniNetwork implements Network, AsyncDisposable {
     }
     // The first failure stops it: an address must not be free while rules still send traffic to it.
     for (const step of stepsOf(network, told.values).reverse()) {
-      await this.#del(step, pod, network, told.args, used.result, options.signal);
+      try {
+        await this.#del(step, pod, network, told.args, used.result, options.signal);
+      } catch (error) {
+        // A plugin that cannot run at all has done nothing to a pod that was never attached.
+        if (used.result !== undefined || !isKind(error, 'failed-precondition')) {
+          throw error;
+        }
+      }
     }
   }
 

@@ -342,6 +342,23 @@ const specs: Readonly<Record<string, () => OciSpec>> = {
       }),
     ),
 
+  'pause-privileged': () =>
+    pauseSpec(
+      pauseInput({
+        sandbox: plainSandbox(
+          {
+            linux: {
+              securityContext: {
+                privileged: true,
+                seccomp: { profileType: ProfileType.RuntimeDefault },
+              },
+            },
+          },
+          { namespaces: { network: '/run/netns/pod1' } },
+        ),
+      }),
+    ),
+
   'pause-on-host': () =>
     pauseSpec(
       pauseInput({

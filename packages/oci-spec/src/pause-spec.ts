@@ -123,7 +123,9 @@ function mountsOf(input: PauseSpecInput, security: LinuxSandboxSecurityContext):
   return mergeMounts({
     kernel: kernelMounts({
       options,
-      privileged: false,
+      // sysfs is one file system for a network namespace: read-only by its first
+      // mount, it stays so for a privileged container that comes later.
+      privileged: security.privileged,
       userMappings: userMappingsOf(options),
       recursiveReadOnly: host.recursiveReadOnly,
     }),

@@ -5,7 +5,7 @@ import { SecurityProfile_ProfileType as ProfileType, SecurityProfileSchema } fro
 import { type AppArmorFields, apparmorProfileOf } from './apparmor.ts';
 
 type Init = Partial<AppArmorFields>;
-const on = { defaultProfile: 'gantry-default', profiles: ['mine'] };
+const on = { defaultProfile: 'gantry-default', profiles: ['gantry-default', 'mine'] };
 const profileOf = (init: Init, host: typeof on | undefined) =>
   apparmorProfileOf({ privileged: false, ...init }, host);
 const structured = (profileType: ProfileType, localhostRef = ''): Init => ({
@@ -53,6 +53,15 @@ for (const init of [
     });
   });
 }
+
+test('a default profile that is not loaded is not given, unless it is asked for', () => {
+  const bare = { ...on, profiles: [] };
+  assert.equal(profileOf({}, bare), undefined);
+  assert.throws(() => profileOf(structured(ProfileType.RuntimeDefault), bare), {
+    kind: 'failed-precondition',
+    message: /"gantry-default" is not loaded/,
+  });
+});
 
 test('a profile that is not loaded is refused by name', () => {
   assert.throws(() => profileOf(structured(ProfileType.Localhost, 'other'), on), {

@@ -14,9 +14,9 @@ type Request = 'unspecified' | 'runtime-default' | 'unconfined' | { readonly nam
 
 /**
  * The AppArmor profile to run under; undefined for none. Where AppArmor is on,
- * a container that says nothing gets the default profile, unless it is
- * privileged. Throws `failed-precondition` where a profile is asked for and
- * AppArmor is off or does not know it.
+ * a container that says nothing gets the default profile if that is loaded,
+ * unless it is privileged. Throws `failed-precondition` where a profile is
+ * asked for and AppArmor is off or does not know it.
  */
 export function apparmorProfileOf(
   fields: AppArmorFields,
@@ -32,16 +32,25 @@ export function apparmorProfileOf(
   if (request === 'unconfined') {
     return undefined;
   }
-  if (typeof request === 'string') {
-    return fields.privileged ? undefined : appArmor.defaultProfile;
+  if (typeof request !== 'string') {
+    return loaded(request.name, appArmor);
   }
-  if (!appArmor.profiles.includes(request.name)) {
+  const { defaultProfile, profiles } = appArmor;
+  // Runtimes fail on a profile that is not there: who asked for none must not suffer from that.
+  if (fields.privileged || (request === 'unspecified' && !profiles.includes(defaultProfile))) {
+    return undefined;
+  }
+  return loaded(defaultProfile, appArmor);
+}
+
+function loaded(name: string, { profiles }: NonNullable<HostFacts['appArmor']>): string {
+  if (!profiles.includes(name)) {
     throw new RuntimeError(
       'failed-precondition',
-      `apparmor: profile ${JSON.stringify(request.name)} is not loaded`,
+      `apparmor: profile ${JSON.stringify(name)} is not loaded`,
     );
   }
-  return request.name;
+  return name;
 }
 
 function requestOf({ apparmor, apparmorProfile = '' }: AppArmorFields): Request {

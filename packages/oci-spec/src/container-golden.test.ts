@@ -1,9 +1,4 @@
-import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { env } from 'node:process';
-import { test } from 'node:test';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import type { OciSpec } from '@gantry/oci';
 import {
   type LinuxContainerConfigSchema,
   MountPropagation,
@@ -12,27 +7,14 @@ import {
   SecurityProfile_ProfileType as ProfileType,
   SupplementalGroupsPolicy,
 } from '@gantry/proto';
-import { containerSpec, pauseSpec } from './index.ts';
+import { inUserNamespace, onHost, testGoldens } from './golden-file.ts';
+import { containerSpec } from './index.ts';
 import type { ResolvedMount } from './spec-input.ts';
-import { containerInput, pauseInput, plainHost, plainSandbox } from './testing.ts';
-
-/*
- * One file of golden/ for each spec here, compared as a whole. After a change
- * that is meant, write them anew with UPDATE_GOLDEN=1 and read the difference.
- */
+import { containerInput, plainHost, plainSandbox } from './testing.ts';
 
 type Linux = Exclude<MessageInitShape<typeof LinuxContainerConfigSchema>, { $typeName: string }>;
 const MiB = 1n << 20n;
 const bytes = (text: string) => new TextEncoder().encode(text);
-const mapping = [{ containerId: 0, hostId: 100_000, length: 65_536 }];
-const inUserNamespace = {
-  usernsOptions: { mode: NamespaceMode.POD, uids: mapping, gids: mapping },
-};
-const onHost = {
-  network: NamespaceMode.NODE,
-  pid: NamespaceMode.NODE,
-  ipc: NamespaceMode.NODE,
-};
 const mount = (
   init: Exclude<MessageInitShape<typeof MountSchema>, { $typeName: string }>,
   shared = false,
@@ -59,7 +41,7 @@ const limited: Linux = {
   },
 };
 
-const specs: Readonly<Record<string, () => OciSpec>> = {
+testGoldens({
   'container-plain': () => containerSpec(containerInput()),
 
   'container-process': () =>
@@ -306,94 +288,4 @@ const specs: Readonly<Record<string, () => OciSpec>> = {
         linux: { securityContext: { seccomp: { profileType: ProfileType.RuntimeDefault } } },
       }),
     ),
-
-  'pause-plain': () => pauseSpec(pauseInput()),
-
-  'pause-configured': () =>
-    pauseSpec(
-      pauseInput({
-        image: {
-          user: '65535:65535',
-          env: ['A=b'],
-          entrypoint: [],
-          cmd: ['/pause', '-v'],
-          workingDir: '/x',
-          stopSignal: '',
-        },
-        openFiles: 1024,
-        sandbox: plainSandbox(
-          {
-            linux: {
-              sysctls: {
-                'net.ipv4.ip_unprivileged_port_start': '80',
-                'kernel/shm_rmid_forced': '1',
-              },
-              securityContext: {
-                seccomp: { profileType: ProfileType.Unconfined },
-                runAsUser: { value: 7n },
-                supplementalGroups: [8n],
-              },
-            },
-          },
-          {
-            namespaces: { network: '/run/netns/pod1', uts: '/run/uts/pod1', ipc: '/run/ipc/pod1' },
-          },
-        ),
-      }),
-    ),
-
-  'pause-privileged': () =>
-    pauseSpec(
-      pauseInput({
-        sandbox: plainSandbox(
-          {
-            linux: {
-              securityContext: {
-                privileged: true,
-                seccomp: { profileType: ProfileType.RuntimeDefault },
-              },
-            },
-          },
-          { namespaces: { network: '/run/netns/pod1' } },
-        ),
-      }),
-    ),
-
-  'pause-on-host': () =>
-    pauseSpec(
-      pauseInput({
-        host: { ...plainHost, cgroupVersion: 2, lowestOomScoreAdj: 0 },
-        sandbox: plainSandbox(
-          { linux: { securityContext: { namespaceOptions: onHost } } },
-          { namespaces: {} },
-        ),
-      }),
-    ),
-
-  'pause-user-namespace-on-host-network': () =>
-    pauseSpec(
-      pauseInput({
-        sandbox: plainSandbox(
-          {
-            linux: {
-              securityContext: {
-                namespaceOptions: { network: NamespaceMode.NODE, ...inUserNamespace },
-              },
-            },
-          },
-          { namespaces: {} },
-        ),
-      }),
-    ),
-};
-
-for (const [name, make] of Object.entries(specs)) {
-  test(`${name} is as golden/${name}.json says`, () => {
-    const file = new URL(`golden/${name}.json`, import.meta.url);
-    const text = JSON.stringify(make(), null, 2);
-    if (env['UPDATE_GOLDEN']) {
-      writeFileSync(file, `${text}\n`);
-    }
-    assert.deepEqual(JSON.parse(text), JSON.parse(readFileSync(file, 'utf8')));
-  });
-}
+});

@@ -11,7 +11,7 @@ import { type Bus, connectBus, type RawHandlers } from '@gantry/bus';
 import { startTestNats, type TestNats } from '@gantry/bus/testing';
 import { type Config, completeConfig } from '@gantry/config';
 import { RuntimeError } from '@gantry/errors';
-import { Counter, readTraces } from '@gantry/telemetry';
+import { Counter, readTraces, type SpanTree, startTelemetry, withSpan } from '@gantry/telemetry';
 import {
   gatherHealth,
   gatherMetrics,
@@ -236,6 +236,63 @@ test('a start waits for the credentials, and gives up when it is told to', async
   controller.abort();
   await assert.rejects(start, { name: 'AbortError' });
 });
+
+test('services that share a process keep their spans, metrics and instances apart', async (t) => {
+  const { config, bus, rootDir } = await prepare(t);
+  const telemetry = await startTelemetry({ service: 'compact', instance: 'c', config });
+  t.after(() => telemetry[Symbol.asyncDispose]());
+  const work = (name: ServiceDefinition['name'], method: string): ServiceDefinition => ({
+    name,
+    start: () =>
+      Promise.resolve({
+        handlers: new Map([
+          [
+            method,
+            {
+              kind: 'unary',
+              handle: (body) => withSpan(`${name} works`, {}, () => Promise.resolve(body)),
+            },
+          ],
+          [
+            `${method}s`,
+            {
+              kind: 'stream',
+              async *handle(body) {
+                yield await withSpan(`${name} streams`, {}, () => Promise.resolve(body));
+              },
+            },
+          ],
+        ]),
+        [Symbol.asyncDispose]: () => Promise.resolve(),
+      }),
+  });
+  await using image = await startService(work('image', 'a.B/Pull'), { config, shared: true });
+  await using sandbox = await startService(work('sandbox', 'a.B/Run'), { config, shared: true });
+  await bus.request('image', 'a.B/Pull', nothing);
+  await bus.request('sandbox', 'a.B/Run', nothing);
+  for await (const _item of bus.stream('sandbox', 'a.B/Runs', nothing)) {
+    // Only its span is of interest.
+  }
+  await telemetry.flush();
+  const owners = readTraces({ rootDir })
+    .flatMap((trace) => trace.roots)
+    .flatMap(withChildren)
+    .filter(({ name }) => /works|streams/.test(name))
+    .map(({ name, service, instance }) => `${name}: ${service} ${instance}`);
+  assert.deepEqual(
+    new Set(owners),
+    new Set([
+      `image works: image ${image.instance}`,
+      `sandbox works: sandbox ${sandbox.instance}`,
+      `sandbox streams: sandbox ${sandbox.instance}`,
+    ]),
+  );
+  assert.match((await gatherMetrics(bus, 'image'))[0] ?? '', /service="image"/);
+});
+
+function withChildren(span: SpanTree): SpanTree[] {
+  return [span, ...span.children.flatMap(withChildren)];
+}
 
 interface Child {
   readonly lines: Record<string, unknown>[];

@@ -58,6 +58,12 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/test.ts')).test,
   },
   {
+    name: 'doctor',
+    about: 'check this host: tools, kernel, cgroups, network, disk, kubelet',
+    options: [['-q, --quiet', 'only what is not ok'], output],
+    load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  {
     name: 'trace',
     args: '[what]',
     about:
@@ -67,6 +73,13 @@ export const commands: readonly CommandEntry[] = [
       ['--last <n>', 'how many'],
     ],
     load: async () => (await import('./commands/trace.ts')).trace,
+  },
+  {
+    name: 'why',
+    args: '<id>',
+    about: 'say what failed of a pod or container, and what to do',
+    options: [output],
+    load: async () => (await import('./commands/why.ts')).why,
   },
   {
     name: 'version',

@@ -1,0 +1,31 @@
+import { release } from 'node:os';
+import { checkCgroups } from '../doctor/check-cgroups.ts';
+import { checkBasics, checkDisk, checkOverlay } from '../doctor/check-host.ts';
+import { checkKernel } from '../doctor/check-kernel.ts';
+import { checkKubelet } from '../doctor/check-kubelet.ts';
+import { checkStack } from '../doctor/check-stack.ts';
+import { checkCni, checkTools } from '../doctor/check-tools.ts';
+import { findingsText } from '../doctor/finding.ts';
+import { hostFiles } from '../doctor/host-files.ts';
+import { flag, type Invocation } from '../invocation.ts';
+import { formatted, outputFormat } from '../output/format.ts';
+
+/** `gantry doctor`: is this host ready? Exit code 1 when something failed. */
+export async function doctor(invocation: Invocation): Promise<number> {
+  const config = invocation.config();
+  const files = hostFiles();
+  const findings = [
+    ...checkBasics(),
+    ...(await checkTools(config)),
+    await checkOverlay(config),
+    ...(await checkDisk(config)),
+    ...(await checkCgroups(config, files)),
+    ...checkKernel(files, release()),
+    ...checkCni(config, files),
+    ...(await checkStack(config)),
+    ...checkKubelet(config, files),
+  ].filter((finding) => !flag(invocation, 'quiet') || finding.verdict !== 'ok');
+  const format = outputFormat(invocation, 'table');
+  invocation.out(format === 'table' ? findingsText(findings) : formatted(format, findings));
+  return findings.some((finding) => finding.verdict === 'fail') ? 1 : 0;
+}

@@ -1,0 +1,78 @@
+import { printable } from '../output/table.ts';
+import { advice } from './advice.ts';
+
+interface Step {
+  readonly step: string;
+  readonly tookMs?: number;
+  readonly error?: string;
+}
+
+interface Operation {
+  readonly kind: string;
+  readonly begunAt: string;
+  readonly endedAt: string | null;
+  readonly outcome: string | null;
+  readonly error: string | null;
+  readonly trail: readonly Step[];
+}
+
+/** What Diagnostics.Explain answers, as JSON. */
+export interface Explanation {
+  readonly id: string;
+  readonly kind: string;
+  readonly phase?: string;
+  readonly facts?: {
+    readonly exitCode?: number;
+    readonly reason?: string;
+    readonly message?: string;
+    readonly oomKilled?: boolean;
+  };
+  readonly operations: readonly Operation[];
+}
+
+/** Says in plain words how it is with a pod or container, what failed, and what to do. */
+export function explanationText(explanation: Explanation): string {
+  const { id, kind, phase, operations } = explanation;
+  const what = `${kind === 'sandbox' ? 'pod' : kind} ${id.slice(0, 13)}`;
+  const state = kind === 'gone' ? `${id.slice(0, 13)} is gone` : `${what} is ${phase ?? 'unknown'}`;
+  const trouble = troubleOf(explanation);
+  const help = trouble === undefined ? undefined : advice(trouble);
+  return [
+    `${state}${trouble === undefined ? ': nothing failed' : ''}`,
+    ...(trouble === undefined ? [] : [`  why:    ${printable(trouble)}`]),
+    ...(help === undefined ? [] : [`  to do:  ${help}`]),
+    '',
+    ...operations.flatMap(operationLines),
+    '',
+  ].join('\n');
+}
+
+/** The last thing that went wrong: a failed operation, or a bad end. */
+function troubleOf({ facts, operations }: Explanation): string | undefined {
+  const last = operations.findLast((operation) => operation.outcome !== 'done');
+  const isOver = last?.endedAt !== null && last?.outcome !== null;
+  if (last !== undefined && isOver) {
+    return last.error ?? `${last.kind} was cut off: its process died, and another one cleaned up`;
+  }
+  if (last !== undefined) {
+    const step = last.trail.at(-1)?.step ?? 'its first step';
+    return `${last.kind} has not ended since ${last.begunAt}: it is at ${step}`;
+  }
+  const exitCode = facts?.exitCode ?? 0;
+  if (exitCode === 0) {
+    return undefined;
+  }
+  const reason = facts?.reason ?? 'Error';
+  return `its process ended with exit code ${exitCode} (${reason})${facts?.message ? `: ${facts.message}` : ''}`;
+}
+
+function operationLines(operation: Operation): string[] {
+  const outcome = operation.outcome ?? 'not ended';
+  return [
+    `${operation.begunAt}  ${operation.kind}: ${outcome}`,
+    ...operation.trail.map(({ step, tookMs, error }) => {
+      const took = tookMs === undefined ? 'not ended' : `${tookMs} ms`;
+      return `    ${step.padEnd(12)} ${took.padStart(10)}${error === undefined ? '' : `  failed: ${printable(error)}`}`;
+    }),
+  ];
+}

@@ -62,6 +62,21 @@ RunPodSandbox   gateway  ██████████████████�
   );
 });
 
+test('a request that is only sent on is one line', () => {
+  const name = 'runtime.v1.RuntimeService/Version';
+  const answer = span(name, 0, 1);
+  const sent = span(name, 0, 2, { service: 'gateway', children: [answer] });
+  const root = span(name, 0, 3, { service: 'gateway', children: [sent] });
+  const text = formatTrace({ ...trace, startMs: 0, durationMs: 3, failed: false, roots: [root] });
+  assert.deepEqual(
+    text
+      .split('\n')
+      .slice(1)
+      .map((line) => line.split(/ {2,}/).slice(0, 2)),
+    [['Version', 'gateway'], ['└ Version', 'sandbox'], ['']],
+  );
+});
+
 test('a narrow terminal cuts labels and leaves out notes', () => {
   const text = formatTrace(trace, { width: 60 });
   assert.equal(text.includes('c0ffee'), false);

@@ -54,13 +54,21 @@ function heading(trace: TraceTree, paint: (code: string, text: string) => string
 
 function toLines(span: SpanTree, branch: string, below: string): Line[] {
   const lines: Line[] = [{ span, label: `${branch}${shortName(span.name)}`, indent: below }];
-  for (const [i, child] of span.children.entries()) {
-    const isLast = i === span.children.length - 1;
+  const children = withoutEchoes(span);
+  for (const [i, child] of children.entries()) {
+    const isLast = i === children.length - 1;
     lines.push(
       ...toLines(child, `${below}${isLast ? '└ ' : '├ '}`, `${below}${isLast ? '  ' : '│ '}`),
     );
   }
   return lines;
+}
+
+/** A request that its service only sends on makes two spans of one name: one line tells it all. */
+function withoutEchoes(span: SpanTree): readonly SpanTree[] {
+  return span.children.flatMap((child) =>
+    child.name === span.name && child.service === span.service ? withoutEchoes(child) : [child],
+  );
 }
 
 /** The package and service of a method say nothing that the service column does not. */
@@ -70,7 +78,7 @@ function shortName(name: string): string {
 
 // The same sentence on every level up to the gateway would bury the place where it arose.
 function isToldBelow(span: SpanTree): boolean {
-  return span.children.some((child) => child.failed && child.message !== '');
+  return withoutEchoes(span).some((child) => child.failed && child.message !== '');
 }
 
 function bar(span: SpanTree, trace: TraceTree): string {

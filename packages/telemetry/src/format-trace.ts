@@ -93,7 +93,7 @@ function milliseconds(value: number): string {
   return `${value >= 100 ? value.toFixed(0) : value.toFixed(1)} ms`;
 }
 
-const boring = /^(rpc\.|messaging\.|network\.|server\.|thread\.|error\.type$)/;
+const boring = /^(gantry\.|rpc\.|messaging\.|network\.|server\.|thread\.|error\.type$)/;
 
 /** The attributes that tell one span from another of its name, as key=value. */
 function describe(span: SpanTree): string {

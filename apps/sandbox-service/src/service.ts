@@ -72,10 +72,17 @@ async function start(context: ServiceContext): Promise<StartedService> {
       version: packageVersion(),
     }),
   );
+  let recovering: string | undefined = 'recovering: looking at the pods that were there';
+  sandbox.reconciliation.recovered.then(
+    () => {
+      recovering = undefined;
+    },
+    () => undefined,
+  );
   const running = undo.move();
   return {
     handlers: sandbox.handlers,
-    health: () => Promise.resolve(handlerProblem(handlers)),
+    health: () => Promise.resolve(recovering ?? handlerProblem(handlers)),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

@@ -56,8 +56,11 @@ export class SharedCreations implements AsyncDisposable {
     }
   }
 
-  /** Waits for what still runs. */
+  /** Has what still runs undone, and waits for that. */
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const { controller } of this.#flights.values()) {
+      controller.abort();
+    }
     await Promise.allSettled([...this.#flights.values()].map((flight) => flight.result));
   }
 

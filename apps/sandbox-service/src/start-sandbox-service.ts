@@ -83,9 +83,6 @@ export async function startSandboxService(world: World): Promise<SandboxService>
   }
   const stopping = new AbortController();
   await using undo = new AsyncDisposableStack();
-  undo.defer(() => {
-    stopping.abort();
-  });
   const work = wire(world, undo.use(new SharedCreations()));
   const { podLock, containerEnd } = work;
   const background = { ...world, podLock, containerEnd, signal: stopping.signal };
@@ -104,6 +101,10 @@ export async function startSandboxService(world: World): Promise<SandboxService>
   );
 
   const open = new Set(['runtime.v1.RuntimeService/Version']);
+  // Deferred last, so that it comes first: all the others wait for what it stops.
+  undo.defer(() => {
+    stopping.abort();
+  });
   const running = undo.move();
   return {
     reconciliation,

@@ -154,6 +154,16 @@ const bad: readonly (readonly [name: string, config: object | undefined, message
   ['no config', undefined, /metadata: missing/],
   ['no metadata', { metadata: undefined }, /metadata: missing/],
   ['an empty name', podConfig(''), /metadata\.name: must not be empty/],
+  [
+    'a host name that Linux does not take',
+    podConfig('a', { hostname: 'x'.repeat(65) }),
+    /hostname/,
+  ],
+  [
+    'a line break in its DNS',
+    podConfig('a', { dnsConfig: { servers: ['1.1.1.1\noptions debug'] } }),
+    /dns_config/,
+  ],
   ['a relative log directory', podConfig('a', { logDirectory: 'logs' }), /log_directory/],
   [
     'a log directory that climbs',

@@ -7,6 +7,9 @@ import {
 } from '@gantry/proto';
 import type { PodNetwork, PortMapping } from '../ports.ts';
 
+/** HOST_NAME_MAX of Linux. */
+const maxHostnameBytes = 64;
+
 /** A pod's config with what the CRI demands of it. */
 export type CheckedPodConfig = PodSandboxConfig & { readonly metadata: PodSandboxMetadata };
 
@@ -28,6 +31,10 @@ export function checkPodConfig(config: PodSandboxConfig | undefined): CheckedPod
   if (parent.split('/').includes('..') || parent.includes('\0')) {
     throw invalid(`config.linux.cgroup_parent: "${parent}" is not a clean path`);
   }
+  if (Buffer.byteLength(config.hostname) > maxHostnameBytes) {
+    throw invalid(`config.hostname: longer than ${String(maxHostnameBytes)} bytes`);
+  }
+  checkDns(config);
   checkNamespaces(config);
   return { ...config, metadata };
 }
@@ -77,6 +84,16 @@ function protocolOf(protocol: Protocol): PortMapping['protocol'] {
       return 'sctp';
     default:
       return 'tcp';
+  }
+}
+
+/** Each becomes a word of resolv.conf: a line break in it would be another setting. */
+function checkDns({ dnsConfig }: PodSandboxConfig): void {
+  const { servers = [], searches = [], options = [] } = dnsConfig ?? {};
+  for (const word of [...servers, ...searches, ...options]) {
+    if (/[\s\0]/.test(word)) {
+      throw invalid(`config.dns_config: ${JSON.stringify(word)} is more than one word`);
+    }
   }
 }
 

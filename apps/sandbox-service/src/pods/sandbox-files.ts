@@ -1,6 +1,7 @@
-import { mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { writeFileAtomic } from '@gantry/host';
 import type { DNSConfig, PodSandboxConfig } from '@gantry/proto';
 import { NamespaceMode } from '@gantry/proto';
 import { isMissing } from '../errno.ts';
@@ -30,12 +31,17 @@ export async function makeSandboxFiles(
   const directory = paths.sandbox(id);
   await mkdir(directory, { recursive: true, mode: 0o711 });
   await Promise.all([
-    writeFile(join(directory, 'hostname'), `${hostnameOf(config)}\n`),
-    writeFile(join(directory, 'hosts'), await hostFile('/etc/hosts')),
-    writeFile(join(directory, 'resolv.conf'), await resolvConf(config.dnsConfig)),
+    write(join(directory, 'hostname'), Promise.resolve(`${hostnameOf(config)}\n`)),
+    write(join(directory, 'hosts'), hostFile('/etc/hosts')),
+    write(join(directory, 'resolv.conf'), resolvConf(config.dnsConfig)),
     ownShm ? makeShm(mounts, paths.shm(id)) : undefined,
     makeLogDirectory(config.logDirectory),
   ]);
+}
+
+/** Every user of a container may read it, whatever our umask is. */
+async function write(path: string, content: Promise<string>): Promise<void> {
+  await writeFileAtomic(path, await content, { mode: 0o644 });
 }
 
 /** Removes them; what is gone already is fine. The log directory belongs to the kubelet. */

@@ -9,13 +9,13 @@ type Propagation = NonNullable<ResolvedMount['propagation']>;
 /** Looks up the sources of a container's mounts. A host path that is not there becomes a directory, as both peers do. */
 export async function resolveMounts(mounts: readonly Mount[]): Promise<readonly ResolvedMount[]> {
   const needed = mounts.some((m) => m.propagation !== MountPropagation.PROPAGATION_PRIVATE);
-  const table = needed ? parseTable(await readFile('/proc/self/mountinfo', 'utf8')) : [];
+  const table = needed ? await readFile('/proc/self/mountinfo', 'utf8') : '';
   return Promise.all(
     mounts.map(async (request) => {
       const source = await sourceOf(request);
       return request.propagation === MountPropagation.PROPAGATION_PRIVATE
         ? { request, source }
-        : { request, source, propagation: propagationOf(source, table) };
+        : { request, source, propagation: propagationIn(table, source) };
     }),
   );
 }
@@ -43,10 +43,13 @@ interface TableEntry extends Propagation {
   readonly mountPoint: string;
 }
 
-/** The mount that holds `path` is the deepest one above it, and of those at one place the last. */
-function propagationOf(path: string, table: readonly TableEntry[]): Propagation {
+/**
+ * How `path` propagates by the text of a mountinfo file: as the deepest mount
+ * above it does, and of those at one place the last.
+ */
+export function propagationIn(mountinfo: string, path: string): Propagation {
   let best: TableEntry | undefined;
-  for (const entry of table) {
+  for (const entry of parseTable(mountinfo)) {
     const { mountPoint } = entry;
     const holds = mountPoint === '/' || path === mountPoint || path.startsWith(`${mountPoint}/`);
     if (holds && mountPoint.length >= (best?.mountPoint.length ?? 0)) {

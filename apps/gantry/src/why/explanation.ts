@@ -50,20 +50,23 @@ export function explanationText(explanation: Explanation): string {
 /** The last thing that went wrong: a failed operation, or a bad end. */
 function troubleOf({ facts, operations }: Explanation): string | undefined {
   const last = operations.findLast((operation) => operation.outcome !== 'done');
-  const isOver = last?.endedAt !== null && last?.outcome !== null;
-  if (last !== undefined && isOver) {
-    return last.error ?? `${last.kind} was cut off: its process died, and another one cleaned up`;
-  }
   if (last !== undefined) {
-    const step = last.trail.at(-1)?.step ?? 'its first step';
-    return `${last.kind} has not ended since ${last.begunAt}: it is at ${step}`;
+    return operationTrouble(last);
   }
-  const exitCode = facts?.exitCode ?? 0;
+  const { exitCode = 0, reason = 'Error', message = '' } = facts ?? {};
   if (exitCode === 0) {
     return undefined;
   }
-  const reason = facts?.reason ?? 'Error';
-  return `its process ended with exit code ${exitCode} (${reason})${facts?.message ? `: ${facts.message}` : ''}`;
+  const more = message === '' ? '' : `: ${message}`;
+  return `its process ended with exit code ${exitCode} (${reason})${more}`;
+}
+
+function operationTrouble({ kind, begunAt, outcome, error, trail }: Operation): string {
+  if (outcome === null) {
+    const step = trail.at(-1)?.step ?? 'its first step';
+    return `${kind} has not ended since ${begunAt}: it is at ${step}`;
+  }
+  return error ?? `${kind} was cut off: its process died, and another one cleaned up`;
 }
 
 function operationLines(operation: Operation): string[] {

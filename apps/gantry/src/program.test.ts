@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { commands } from './command-table.ts';
+import { testDir } from './testing-dir.ts';
+
+function gantry(...args: string[]): { code: number | null; out: string; err: string } {
+  const main = join(import.meta.dirname, 'main.ts');
+  const flags = ['--disable-warning=ExperimentalWarning', main, ...args];
+  const result = spawnSync(process.execPath, flags, { encoding: 'utf8' });
+  return { code: result.status, out: result.stdout, err: result.stderr };
+}
+
+test('every command has a function behind it, and a name of its own', async () => {
+  assert.equal(new Set(commands.map((c) => c.name)).size, commands.length);
+  for (const { name, load } of commands) {
+    assert.equal(typeof (await load()), 'function', name);
+  }
+});
+
+test('help lists the commands, and hides those for machines', () => {
+  const { out, code } = gantry('--help');
+  assert.equal(code, 0);
+  assert.match(out, /\n {2}demo /);
+  assert.doesNotMatch(out, /supervise/);
+});
+
+test('a command that there is not is one line that names a likely one', () => {
+  const { err, code } = gantry('statsu');
+  assert.equal(code, 1);
+  assert.match(err, /^gantry: unknown command 'statsu'\n\(Did you mean status\?\)\n$/);
+});
+
+test('--config is understood before and after the command', (t) => {
+  const file = join(testDir(t), 'c.toml');
+  writeFileSync(file, 'nonsense = 1\n');
+  for (const args of [
+    ['--config', file, 'config', 'check'],
+    ['config', '--config', file, 'check'],
+    ['config', 'check', '--config', file],
+  ]) {
+    const { err, code } = gantry(...args);
+    assert.equal(code, 1);
+    assert.match(err, /^gantry: invalid config\n {2}nonsense: /);
+  }
+});
+
+test('a config file that is named must be there', () => {
+  const { err, code } = gantry('ps', '--config', '/nonexistent/c.toml');
+  assert.equal(code, 1);
+  assert.match(err, /^gantry: read config \/nonexistent\/c.toml: ENOENT.*\n$/);
+});
+
+test('no stack is one line that says how to start it', (t) => {
+  const dir = testDir(t);
+  const file = join(dir, 'c.toml');
+  writeFileSync(file, `[grpc]\nsocket = "${dir}/none.sock"\n`);
+  const { err, code } = gantry('ps', '--config', file);
+  assert.equal(code, 1);
+  assert.match(err, /^gantry: connect to .*none\.sock: is Gantry running\? \(gantry up\).*\n$/);
+});
+
+test('options after the container of exec belong to its command', (t) => {
+  const dir = testDir(t);
+  const file = join(dir, 'c.toml');
+  writeFileSync(file, `[grpc]\nsocket = "${dir}/none.sock"\n`);
+  const { err } = gantry('exec', '--config', file, 'f'.repeat(64), 'ls', '-l', '--config', 'x');
+  assert.match(err, /none\.sock/);
+});
+
+test('a number that is none is refused with its option', (t) => {
+  const file = join(testDir(t), 'c.toml');
+  writeFileSync(file, '');
+  const { err } = gantry('trace', '--last', '1.5', '--config', file);
+  assert.equal(err, 'gantry: --last 1.5: must be a whole number from 1 on\n');
+});

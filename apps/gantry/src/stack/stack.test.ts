@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { completeConfig } from '@gantry/config';
+import { testDir } from '../testing-dir.ts';
+import { checkPorts, wantedPorts } from './check-ports.ts';
+import { bridgeConfig, describeCni, freeSubnet } from './cni-config.ts';
+import { lastTrouble } from './last-trouble.ts';
+import { ensure, needsOf } from './packages.ts';
+import { listeningInodes } from './port-owner.ts';
+
+test('a port in use is told with its owner and the key to change', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const config = completeConfig({ nats: { port }, admin: { enabled: false } });
+  await assert.rejects(checkPorts(config), {
+    kind: 'already-exists',
+    message: new RegExp(
+      `^port ${port} is in use by .+ \\(pid ${process.pid}\\)\\. Stop that, or set nats\\.port`,
+    ),
+  });
+});
+
+test('free ports, ports that any will do for, and those of others are no fault', async () => {
+  const config = completeConfig({
+    nats: { url: 'nats://10.0.0.5:4222' },
+    admin: { enabled: false },
+  });
+  assert.deepEqual(wantedPorts(config), []);
+  await checkPorts(config);
+  assert.deepEqual(
+    wantedPorts(completeConfig({ streaming: { port: 9 } })).map((p) => p.key),
+    ['nats.port', 'admin.port', 'streaming.port'],
+  );
+});
+
+test('only sockets that listen on just this port count', () => {
+  const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1092 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1
+   1: 0100007F:1092 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 222 1
+   2: 0100007F:0109 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 333 1
+`;
+  assert.deepEqual(listeningInodes(table, 0x1092), ['111']);
+});
+
+const routes = (...rows: readonly string[]): string =>
+  [
+    'Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT',
+    ...rows,
+  ].join('\n');
+
+test('the pod subnet meets no route of the host', () => {
+  const byDefault = 'eth0\t00000000\t0102000A\t0003\t0\t0\t0\t00000000\t0\t0\t0';
+  assert.equal(freeSubnet(routes(byDefault)), '10.85.0.0/16');
+  // 10.85.3.0/24 and 10.86.0.0/15, as little-endian words.
+  const inside = 'cni0\t0003550A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0';
+  const wide = 'tun0\t0000560A\t00000000\t0001\t0\t0\t0\t0000FEFF\t0\t0\t0';
+  assert.equal(freeSubnet(routes(byDefault, inside, wide)), '10.88.0.0/16');
+  const all = 'tun0\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0';
+  assert.throws(() => freeSubnet(routes(all)), { kind: 'failed-precondition' });
+});
+
+test('a bridge is written only where asked for and where there is no configuration', async (t) => {
+  const dir = join(testDir(t), 'net.d');
+  const config = completeConfig({ state_dir: testDir(t), cni: { conf_dir: dir } });
+  const notes: string[] = [];
+  const note = (text: string): number => notes.push(text);
+  await describeCni(config, { write: false, note });
+  assert.match(notes.pop() ?? '', /no CNI configuration in .*net\.d/);
+
+  await describeCni(config, { write: true, note });
+  const [name = ''] = readdirSync(dir);
+  assert.match(notes.pop() ?? '', new RegExp(`wrote .*${name}`));
+  const { plugins } = JSON.parse(readFileSync(join(dir, name), 'utf8')) as {
+    plugins: { type: string; bridge?: string; ipam?: { dataDir: string } }[];
+  };
+  assert.deepEqual(
+    plugins.map((p) => p.type),
+    ['bridge', 'portmap'],
+  );
+  assert.ok((plugins[0]?.bridge ?? '').length <= 15);
+  assert.equal(plugins[0]?.ipam?.dataDir, join(config.state_dir, 'ipam'));
+
+  writeFileSync(join(dir, name), 'mine');
+  await describeCni(config, { write: true, note });
+  assert.equal(readFileSync(join(dir, name), 'utf8'), 'mine');
+  assert.deepEqual(notes, []);
+});
+
+test('two stacks get two bridges', () => {
+  const bridge = (dir: string): unknown =>
+    /"bridge": "(.+)"/.exec(bridgeConfig(dir, '10.85.0.0/16'))?.[1];
+  assert.equal(bridge('/run/gantry'), 'gantry0');
+  assert.notEqual(bridge('/run/a'), bridge('/run/b'));
+});
+
+test('what is missing is told with the packages to install, each once', async () => {
+  const config = completeConfig({
+    runtimes: { runc: { path: '/nonexistent/runc' } },
+    pods: { conmon_path: '/nonexistent/conmon' },
+    cni: { bin_dirs: ['/nonexistent'] },
+    nats: { path: '/nonexistent/nats-server' },
+  });
+  const needs = needsOf(config).filter((need) => need.tool !== 'iptables');
+  const { signal } = new AbortController();
+  await assert.rejects(ensure(needs, { install: false, note: () => undefined, signal }), {
+    kind: 'failed-precondition',
+    message:
+      /runc, \/nonexistent\/conmon, bridge, .*nats-server missing\. Install: apt-get install runc conmon containernetworking-plugins nats-server /,
+  });
+  const there = [{ tool: 'sh', package: 'dash', isThere: () => true }];
+  await ensure(there, { install: false, note: () => undefined, signal });
+});
+
+test('an existing NATS server needs no nats-server here', () => {
+  const config = completeConfig({ nats: { url: 'nats://10.0.0.5:4222' } });
+  assert.ok(!needsOf(config).some((need) => need.package === 'nats-server'));
+});
+
+test('the last complaint of a log is found, and not one of an earlier run', async (t) => {
+  const dir = testDir(t);
+  mkdirSync(join(dir, 'log'));
+  const file = join(dir, 'log/x.log');
+  assert.equal(await lastTrouble(file, 0), undefined);
+  const old = '{"level":60,"time":100,"msg":"can not run: old"}\n';
+  const info = '{"level":30,"time":300,"msg":"listening"}\n';
+  writeFileSync(file, old + info);
+  assert.equal(await lastTrouble(file, 200), undefined);
+  writeFileSync(
+    file,
+    `${old}{"level":50,"time":250,"msg":"start","err":{"message":"no space"}}\n${info}`,
+  );
+  assert.equal(await lastTrouble(file, 200), 'start: no space');
+  const before = 'gantry: of an earlier run\n';
+  writeFileSync(file, `${before}gantry: supervise: no\n`);
+  assert.equal(await lastTrouble(file, 0, before.length), 'gantry: supervise: no');
+  assert.equal(await lastTrouble(file, 0, 1000), undefined);
+  writeFileSync(file, '[12] 2026/11/22 10:00:00.000000 [FTL] listen tcp: address in use\n');
+  assert.equal(await lastTrouble(file, 0), '[FTL] listen tcp: address in use');
+});

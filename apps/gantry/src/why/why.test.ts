@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { advice } from './advice.ts';
+import { type Explanation, explanationText } from './explanation.ts';
+
+const operation = {
+  kind: 'start-container',
+  begunAt: '2026-11-22T10:00:00.000Z',
+  endedAt: '2026-11-22T10:00:01.000Z',
+  outcome: 'done',
+  error: null,
+  trail: [{ step: 'create', tookMs: 12.5 }],
+};
+const healthy: Explanation = {
+  id: 'a'.repeat(64),
+  kind: 'container',
+  phase: 'running',
+  operations: [operation],
+};
+
+test('what is well is said to be, with its steps', () => {
+  const text = explanationText(healthy);
+  assert.match(text, /^container a{13} is running: nothing failed\n/);
+  assert.match(text, /start-container: done\n {4}create +12\.5 ms\n/);
+});
+
+test('a failed step is told with its reason and what to do', () => {
+  const error = 'create: exec: "/nope": stat /nope: no such file or directory';
+  const trail = [{ step: 'create', tookMs: 3, error }];
+  const text = explanationText({
+    ...healthy,
+    kind: 'gone',
+    operations: [operation, { ...operation, outcome: 'failed', error, trail }],
+  });
+  assert.match(
+    text,
+    /^a{13} is gone\n {2}why: {4}create: exec: "\/nope".*\n {2}to do: {2}the command is not in/,
+  );
+  assert.match(text, /create +3 ms {2}failed: create: exec/);
+});
+
+test('an operation that hangs is told with the step that it is at', () => {
+  const hanging = { ...operation, outcome: null, endedAt: null, trail: [{ step: 'network' }] };
+  assert.match(
+    explanationText({ ...healthy, operations: [hanging] }),
+    /start-container has not ended since .*: it is at network/,
+  );
+});
+
+test('an operation whose process died is said to be repaired', () => {
+  const repaired = { ...operation, outcome: 'repaired' };
+  assert.match(
+    explanationText({ ...healthy, operations: [repaired] }),
+    /was cut off: its process died/,
+  );
+});
+
+test('a process that ended badly is a reason, too', () => {
+  const facts = { exitCode: 137, reason: 'OOMKilled', message: '' };
+  const text = explanationText({ ...healthy, phase: 'exited', facts });
+  assert.match(
+    text,
+    /ended with exit code 137 \(OOMKilled\)\n {2}to do: {2}it was killed, most often for memory/,
+  );
+});
+
+test('there is advice for what is known, and none is made up', () => {
+  assert.match(advice('write: no space left on device') ?? '', /disk is full/);
+  assert.match(advice('cni ADD bridge: failed') ?? '', /network failed/);
+  assert.equal(advice('the moon is full'), undefined);
+});

@@ -23,9 +23,7 @@ export async function up(invocation: Invocation): Promise<void> {
     signal: invocation.signal,
   };
   if (flag(invocation, 'foreground')) {
-    const supervisor = supervise(invocation);
-    await Promise.race([supervisor, startStack({ ...options, spawn: false })]);
-    await supervisor;
+    await stay(invocation, (signal) => startStack({ ...options, signal, spawn: false }));
     return;
   }
   const { wasUp } = await startStack({ ...options, spawn: true });
@@ -45,4 +43,27 @@ export async function up(invocation: Invocation): Promise<void> {
   if (config.pods.sandbox_image !== pauseImageName) {
     invocation.note(`pods use the sandbox image ${config.pods.sandbox_image}`);
   }
+}
+
+/** Supervises here; a stack that does not come up is stopped again, and the error told. */
+async function stay(
+  invocation: Invocation,
+  start: (signal: AbortSignal) => Promise<unknown>,
+): Promise<void> {
+  const giveUp = new AbortController();
+  const signal = AbortSignal.any([invocation.signal, giveUp.signal]);
+  const supervisor = supervise({ ...invocation, signal });
+  const started = start(signal).then(() => {
+    invocation.out('Gantry is up\n');
+  });
+  try {
+    await Promise.race([supervisor, started]);
+  } catch (error) {
+    if (!invocation.signal.aborted) {
+      giveUp.abort();
+      await supervisor;
+      throw error;
+    }
+  }
+  await supervisor;
 }

@@ -12,13 +12,13 @@ import type {
   RuntimeHandler,
 } from '../ports.ts';
 import { conmonArguments, pidFileOf } from './conmon-arguments.ts';
-import { cgroupOfBundle } from './container-cgroup.ts';
+import { readBundleFacts } from './container-cgroup.ts';
 import { readExit } from './exit-record.ts';
 import { watchExits } from './exit-watcher.ts';
 import { killAndWait, killCgroup, waitForAll } from './kill-container.ts';
 import { type LaunchRecord, LaunchRecords } from './launch-record.ts';
 import { prepareLogFile } from './log-file.ts';
-import { findMonitor, readPid } from './monitor.ts';
+import { findMonitor, readPid, searchMonitors } from './monitor.ts';
 import { ociFailure, runOci, runtimeRootOf, saysNoSuchContainer } from './oci-command.ts';
 import { reopenLog } from './reopen-log.ts';
 import { runtimeWords } from './runtime-words.ts';
@@ -34,7 +34,7 @@ export interface ConmonRuntimeOptions {
 /** What conmon and the runtime put into a bundle. */
 const bundleFiles = ['attach', 'ctl', 'winsz', 'pidfile', 'conmon.pid', 'oom', 'exit'];
 
-/** Conmon ends by itself after its container, once it has written down the exit. */
+/** How long conmon may take to end after its container. */
 const monitorEndMs = 10_000;
 
 /** Opens the runtime under `stateDir`, where containers of an earlier process may be running. */
@@ -68,16 +68,11 @@ class ConmonRuntime implements Runtime {
     }
     const root = runtimeRootOf(this.#options.stateDir, handler.name);
     const args = conmonArguments(launch, { runtimeRoot: root, exitDir: this.#exitDir });
-    const record = {
-      id,
-      handler: handler.name,
-      bundleDir,
-      cgroupPath: await cgroupOfBundle(bundleDir),
-    };
-    await mkdir(root, { recursive: true, mode: 0o700 });
-    if (launch.logPath !== undefined) {
-      await prepareLogFile(launch.logPath);
-    }
+    const record = { id, handler: handler.name, bundleDir, ...(await readBundleFacts(bundleDir)) };
+    await Promise.all([
+      mkdir(root, { recursive: true, mode: 0o700 }),
+      launch.logPath === undefined ? undefined : prepareLogFile(launch.logPath),
+    ]);
     await this.#launches.write(record);
     try {
       return await withSpan('conmon create', spanAttributes(handler, id), () =>
@@ -128,12 +123,13 @@ class ConmonRuntime implements Runtime {
         // The runtime dies with conmon, its parent (PR_SET_PDEATHSIG).
         await killAndWait(`conmon of container ${record.id}`, [monitor]);
       }
-      if (record.cgroupPath !== undefined) {
-        await killCgroup(`container ${record.id}`, record.cgroupPath);
-      }
+      await killStragglers(`container ${record.id}`, record);
       const root = runtimeRootOf(this.#options.stateDir, handler.name);
       await runOci(handler, root, ['delete', '--force', record.id]);
-      await this.#forget(record);
+      if (record.cgroupPath !== undefined) {
+        await removeCgroup(record.cgroupPath);
+      }
+      await this.#forget(record.id, record.bundleDir);
     } catch (cause) {
       throw new RuntimeError(kindOf(error), `${messageOf(error)}; and undo it`, { cause });
     }
@@ -159,21 +155,19 @@ class ConmonRuntime implements Runtime {
   ): Promise<void> {
     const what = `container ${id}`;
     const record = await this.#launches.read(id);
-    const holder = monitor ?? (record && (await findMonitor(record.bundleDir)));
-    if (init === undefined && holder !== undefined && record !== undefined) {
-      await endUnfinishedCreate(what, record, holder);
+    if (init === undefined && record !== undefined) {
+      await endUnfinishedCreate(what, record.bundleDir);
     }
+    const holder = monitor ?? (record && (await findMonitor(record.bundleDir)));
     const first = init ?? (await this.#findInit(handler, id));
     if (first !== undefined) {
       await killAndWait(what, [first]);
     }
-    if (record?.cgroupPath !== undefined) {
-      await killCgroup(what, record.cgroupPath);
+    if (record !== undefined && !(record.ownPids && first !== undefined)) {
+      await killStragglers(what, record);
     }
     if (holder !== undefined) {
-      await waitForAll(`wait for conmon of ${what}`, [holder], monitorEndMs).catch(() =>
-        killAndWait(`conmon of ${what}`, [holder]),
-      );
+      await waitForMonitor(what, holder);
     }
   }
 
@@ -196,20 +190,19 @@ class ConmonRuntime implements Runtime {
       throw ociFailure(`delete container ${id}`, handler, 'delete', result);
     }
     const record = await this.#launches.read(id);
-    await this.#forget(record ?? { id, handler: handler.name, bundleDir: '' });
-  }
-
-  /** Removes the cgroup, where the runtime left it, and every file that a launch has made. */
-  async #forget(record: LaunchRecord): Promise<void> {
-    if (record.cgroupPath !== undefined) {
+    if (record?.cgroupPath !== undefined && !(await wasWhole(record, result.exitCode))) {
       await removeCgroup(record.cgroupPath);
     }
-    await rm(join(this.#exitDir, record.id), { force: true });
-    if (record.bundleDir !== '') {
-      const files = bundleFiles.map((name) => join(record.bundleDir, name));
-      await Promise.all(files.map((file) => rm(file, { force: true })));
-    }
-    await this.#launches.remove(record.id);
+    await this.#forget(id, record?.bundleDir);
+  }
+
+  /** Removes every file that a launch has made; the record goes last. */
+  async #forget(id: string, bundleDir?: string): Promise<void> {
+    const inBundle =
+      bundleDir === undefined ? [] : bundleFiles.map((name) => join(bundleDir, name));
+    const files = [join(this.#exitDir, id), ...inBundle];
+    await Promise.all(files.map((file) => rm(file, { force: true })));
+    await this.#launches.remove(id);
   }
 
   async reopenLog(bundleDir: string, logPath: string): Promise<void> {
@@ -235,16 +228,35 @@ class ConmonRuntime implements Runtime {
 
 /**
  * A service that died in create() leaves a conmon whose runtime may still be at work, and would
- * finish the container behind our back. The pid file is written when it is done.
+ * finish the container behind our back. The runtime's pid file is written when it is done.
  */
-async function endUnfinishedCreate(
-  what: string,
-  record: LaunchRecord,
-  monitor: ProcessId,
-): Promise<void> {
-  if ((await readPid(pidFileOf(record.bundleDir))) === undefined) {
+async function endUnfinishedCreate(what: string, bundleDir: string): Promise<void> {
+  if ((await readPid(pidFileOf(bundleDir))) === undefined) {
+    await killAndWait(`conmon of ${what}`, await searchMonitors(bundleDir));
+  }
+}
+
+async function killStragglers(what: string, { cgroupPath }: LaunchRecord): Promise<void> {
+  if (cgroupPath !== undefined) {
+    await killCgroup(what, cgroupPath);
+  }
+}
+
+/** Conmon ends by itself once it has written down the exit; one that hangs is killed. */
+async function waitForMonitor(what: string, monitor: ProcessId): Promise<void> {
+  try {
+    await waitForAll(`wait for conmon of ${what}`, [monitor], monitorEndMs);
+  } catch {
     await killAndWait(`conmon of ${what}`, [monitor]);
   }
+}
+
+/**
+ * Whether the runtime has deleted a container that it had created to the end, and with it the
+ * cgroup. Of one that was cut off in the making it may not know the cgroup.
+ */
+async function wasWhole(record: LaunchRecord, exitCode: number | null): Promise<boolean> {
+  return exitCode === 0 && (await readPid(pidFileOf(record.bundleDir))) !== undefined;
 }
 
 function spanAttributes(handler: RuntimeHandler, id: string): Record<string, string> {

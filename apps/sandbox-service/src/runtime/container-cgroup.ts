@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { array, object, optional, parse, string } from 'valibot';
 
 /**
  * The directory below the cgroup root that an OCI runtime makes of `linux.cgroupsPath`. The systemd
@@ -17,12 +18,34 @@ export function cgroupDirectoryOf(cgroupsPath: string): string {
   return join('/', ...(slice === '-.slice' ? [] : slices), scope);
 }
 
-/** The cgroup of the container whose bundle is `bundleDir`; undefined when its spec names none. */
-export async function cgroupOfBundle(bundleDir: string): Promise<string | undefined> {
-  const spec: unknown = JSON.parse(await readFile(join(bundleDir, 'config.json'), 'utf8'));
-  const linux = isObject(spec) ? spec['linux'] : undefined;
-  const path = isObject(linux) ? linux['cgroupsPath'] : undefined;
-  return typeof path === 'string' && path !== '' ? cgroupDirectoryOf(path) : undefined;
+/** What the spec of a bundle says of how its container's processes can be found and killed. */
+export interface BundleFacts {
+  /** Below the cgroup root; undefined when the spec names none. */
+  readonly cgroupPath?: string;
+  /** With a pid namespace of its own the kernel ends all of its processes with the first. */
+  readonly ownPids: boolean;
+}
+
+const specSchema = object({
+  linux: optional(
+    object({
+      cgroupsPath: optional(string(), ''),
+      namespaces: optional(array(object({ type: string(), path: optional(string(), '') })), []),
+    }),
+  ),
+});
+
+/** Reads the facts from a bundle's config.json. */
+export async function readBundleFacts(bundleDir: string): Promise<BundleFacts> {
+  const { linux } = parse(
+    specSchema,
+    JSON.parse(await readFile(join(bundleDir, 'config.json'), 'utf8')),
+  );
+  const ownPids =
+    linux?.namespaces.some(({ type, path }) => type === 'pid' && path === '') ?? false;
+  return linux === undefined || linux.cgroupsPath === ''
+    ? { ownPids }
+    : { ownPids, cgroupPath: cgroupDirectoryOf(linux.cgroupsPath) };
 }
 
 /**
@@ -39,8 +62,4 @@ export async function hadOomKill(
   ];
   const texts = await Promise.all(files.map((file) => readFile(file, 'utf8').catch(() => '')));
   return texts.some((text) => /^oom_kill [1-9]/m.test(text));
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }

@@ -1,7 +1,7 @@
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ContainerExit } from '../ports.ts';
-import { cgroupOfBundle, hadOomKill } from './container-cgroup.ts';
+import { hadOomKill, readBundleFacts } from './container-cgroup.ts';
 
 /** The code of a process that SIGKILL ended, which is how the kernel frees memory. */
 const killedCode = 137;
@@ -55,8 +55,8 @@ async function wasOomKilled(bundleDir: string, exitCode: number): Promise<boolea
   if (exitCode !== killedCode) {
     return false;
   }
-  const cgroup = await cgroupOfBundle(bundleDir).catch(() => undefined);
-  return cgroup !== undefined && (await hadOomKill(cgroup));
+  const facts = await readBundleFacts(bundleDir).catch(() => undefined);
+  return facts?.cgroupPath !== undefined && (await hadOomKill(facts.cgroupPath));
 }
 
 async function exists(file: string): Promise<boolean> {

@@ -1,13 +1,14 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@gantry/host';
-import { object, optional, parse, string } from 'valibot';
+import { boolean, object, optional, parse, string } from 'valibot';
 
 const schema = object({
   id: string(),
   handler: string(),
   bundleDir: string(),
   cgroupPath: optional(string()),
+  ownPids: boolean(),
 });
 
 /** What is noted of a container before its conmon starts, so that it can be found by its id alone. */
@@ -15,8 +16,9 @@ export interface LaunchRecord {
   readonly id: string;
   readonly handler: string;
   readonly bundleDir: string;
-  /** Below the cgroup root; absent when the spec names none. */
+  /** As in BundleFacts. */
   readonly cgroupPath?: string | undefined;
+  readonly ownPids: boolean;
 }
 
 /** One small file per container under `dir`; on a volatile file system, as the containers are. */

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { identifyProcess, type ProcessId } from '@gantry/host';
 import { monitorPidFileOf } from './conmon-arguments.ts';
 
@@ -8,12 +8,22 @@ import { monitorPidFileOf } from './conmon-arguments.ts';
  */
 export async function findMonitor(bundleDir: string): Promise<ProcessId | undefined> {
   const pid = await readPid(monitorPidFileOf(bundleDir));
-  const monitor = pid === undefined ? undefined : await identifyProcess(pid);
-  if (monitor === undefined) {
-    return undefined;
-  }
-  const commandLine = await readFile(`/proc/${monitor.pid}/cmdline`, 'utf8').catch(() => '');
-  return commandLine.includes(`\0--bundle\0${bundleDir}\0`) ? monitor : undefined;
+  return pid === undefined ? undefined : monitorWithPid(pid, bundleDir);
+}
+
+/**
+ * Every conmon of a bundle, found by a look at all processes: for when a service has died between
+ * the start of conmon and conmon's writing of its pid file.
+ */
+export async function searchMonitors(bundleDir: string): Promise<readonly ProcessId[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const found = await Promise.all(pids.map((pid) => monitorWithPid(pid, bundleDir)));
+  return found.filter((monitor) => monitor !== undefined);
+}
+
+async function monitorWithPid(pid: number, bundleDir: string): Promise<ProcessId | undefined> {
+  const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+  return commandLine.includes(`\0--bundle\0${bundleDir}\0`) ? identifyProcess(pid) : undefined;
 }
 
 /** The number in a pid file; undefined when there is no such file or no number in it yet. */

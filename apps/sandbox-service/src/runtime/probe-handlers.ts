@@ -116,7 +116,11 @@ function probeSpec(cgroupsPath: string): object {
     ociVersion: '1.0.2',
     process: { user: { uid: 0, gid: 0 }, args: [command], env: ['PATH=/'], cwd: '/' },
     root: { path: 'rootfs' },
-    mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }],
+    mounts: [
+      { destination: '/proc', type: 'proc', source: 'proc' },
+      // crun looks into /dev before it looks for the command.
+      { destination: '/dev', type: 'tmpfs', source: 'tmpfs' },
+    ],
     linux: {
       cgroupsPath,
       namespaces: [{ type: 'pid' }, { type: 'mount' }, { type: 'ipc' }, { type: 'uts' }],

@@ -1,11 +1,22 @@
+import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import {
+  access,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { findTool, listCgroupProcesses, removeCgroup } from '@gantry/host';
+import { findTool, removeCgroup } from '@gantry/host';
 import type { ContainerLaunch, Runtime, RuntimeHandler } from '../ports.ts';
 import { openConmonRuntime } from './conmon-runtime.ts';
+import { readBundleFacts } from './container-cgroup.ts';
 
 /** A runtime in a directory of its own, and busybox containers for it; all gone after the test. */
 export interface RuntimeBed {
@@ -26,7 +37,11 @@ export interface BundleOptions {
   readonly hostPid?: boolean;
 }
 
-export async function makeRuntimeBed(t: TestContext, tool = 'runc'): Promise<RuntimeBed> {
+/** The tests run with runc; the test of crun runs them again with this set. */
+const testedRuntime = process.env['GANTRY_TEST_RUNTIME'] ?? 'runc';
+
+export async function makeRuntimeBed(t: TestContext): Promise<RuntimeBed> {
+  const tool = testedRuntime;
   const dir = await mkdtemp(join(tmpdir(), 'gantry-runtime-'));
   const stateDir = join(dir, 'state');
   const handler = {
@@ -59,9 +74,20 @@ export async function makeRuntimeBed(t: TestContext, tool = 'runc'): Promise<Run
   return { stateDir, handler, runtime, bundle: makeBundle };
 }
 
-/** The cgroup of a bundle's container has processes in it. */
-export async function hasProcesses(cgroupPath: string): Promise<boolean> {
-  return (await listCgroupProcesses(cgroupPath)).length > 0;
+/** Asserts that nothing of the container is left outside of its bundle's own files. */
+export async function assertNothingLeft(bed: RuntimeBed, launch: ContainerLaunch): Promise<void> {
+  assert.deepEqual(await bed.runtime.list(bed.handler), []);
+  assert.deepEqual(await readdir(join(bed.stateDir, 'exits')), []);
+  assert.deepEqual((await readdir(launch.bundleDir)).sort(), ['config.json', 'rootfs']);
+  const { cgroupPath } = await readBundleFacts(launch.bundleDir);
+  for (const hierarchy of ['memory', 'pids', 'unified', '']) {
+    await assert.rejects(access(join('/sys/fs/cgroup', hierarchy, cgroupPath ?? assert.fail())));
+  }
+  const conmons = await readdir('/proc');
+  for (const pid of conmons.filter((name) => /^\d+$/.test(name))) {
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    assert.equal(line.includes(launch.id), false, `process ${pid} is left: ${line}`);
+  }
 }
 
 function specOf(options: BundleOptions, cgroupsPath: string): object {

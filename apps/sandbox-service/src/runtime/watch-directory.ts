@@ -57,9 +57,10 @@ class WatchedDirectory implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
-    this.#disarm();
-    clearTimeout(this.#timer);
+    // A scan that is under way may still set a watcher or a timer.
     await this.#running;
+    clearTimeout(this.#timer);
+    this.#disarm();
   }
 
   #kick(): void {

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { detectCgroups } from '@gantry/host';
+import { probeHandlers } from './probe-handlers.ts';
+
+const plain = { path: '', systemd_cgroup: false, privileged_without_host_devices: false };
+
+async function gantryCgroups(): Promise<string[]> {
+  const { hierarchies } = await detectCgroups();
+  const lists = await Promise.all(hierarchies.map(({ directory }) => readdir(directory)));
+  return lists.flat().filter((name) => name.startsWith(`gantry-probe-${process.pid}-`));
+}
+
+test('each handler is tried on this host, and nothing is left', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'gantry-probe-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  const script = join(dir, 'odd');
+  await writeFile(script, '#!/bin/sh\necho "odd: no such luck" >&2; exit 3\n');
+  await chmod(script, 0o755);
+  const state = join(dir, 'state');
+
+  const handlers = await probeHandlers(
+    {
+      runc: plain,
+      crun: plain,
+      gone: { ...plain, path: 'no-such-runtime' },
+      odd: { ...plain, path: script },
+      not: { ...plain, path: '/bin/false' },
+    },
+    state,
+  );
+
+  const crun = handlers.get('crun')?.unusable;
+  if ((await detectCgroups()).version === 'hybrid' && crun !== undefined) {
+    assert.match(crun, /hybrid/);
+  } else {
+    assert.equal(crun, undefined);
+  }
+  assert.equal(handlers.get('runc')?.unusable, undefined);
+  assert.equal(handlers.get('gone')?.unusable, 'no-such-runtime is missing');
+  assert.equal(handlers.get('odd')?.unusable, 'odd: no such luck');
+  assert.equal(handlers.get('not')?.unusable, 'create ended with 1');
+  assert.deepEqual(await readdir(state), []);
+  assert.deepEqual(await gantryCgroups(), []);
+});
+
+test('the systemd driver is unusable where systemd is not there', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'gantry-probe-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  const handlers = await probeHandlers({ runc: { ...plain, systemd_cgroup: true } }, dir);
+  // sd_booted(3)
+  const booted = existsSync('/run/systemd/system');
+  const { unusable, systemdCgroup } = handlers.get('runc') ?? assert.fail();
+  assert.equal(systemdCgroup, true);
+  assert.match(unusable ?? '', booted ? /^$/ : /systemd/);
+  assert.deepEqual(await readdir(dir), []);
+});
+
+test('a handler is told with its path, version and features', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'gantry-probe-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  const config = { ...plain, privileged_without_host_devices: true };
+  const { version, path, features, ...rest } =
+    (await probeHandlers({ runc: config }, dir)).get('runc') ?? assert.fail();
+  assert.match(version ?? '', /^runc version \d/);
+  assert.match(path, /^\/.*\/runc$/);
+  assert.ok(typeof features === 'object');
+  assert.deepEqual(rest, {
+    name: 'runc',
+    systemdCgroup: false,
+    privilegedWithoutHostDevices: true,
+  });
+});

@@ -75,6 +75,8 @@ export class FakeHost {
   onSignal: (id: string, signal: number) => void = (id, signal) => {
     this.exit(id, 128 + signal);
   };
+  /** What a program does at once. */
+  onStart: (id: string) => void = () => undefined;
   networkReady = true;
   #locks = new Map<string, { instance: object; waiting: (() => void)[] }>();
   #watchers = new Map<object, (id: string) => void>();
@@ -250,6 +252,7 @@ export class FakeHost {
           throw new RuntimeError('internal', `start ${id}: not created`);
         }
         container.phase = 'running';
+        this.onStart(id);
         return Promise.resolve();
       },
       signal: (init, signal) => {

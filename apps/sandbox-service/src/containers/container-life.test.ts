@@ -90,20 +90,31 @@ test('a start whose caller leaves is undone, and can be tried again', async (t) 
   assert.equal(host.containers.get(containerId)?.phase, 'running');
 });
 
-test('a program that ends at once has run and exited', async (t) => {
+test('a program that ends before its start is written down has run and exited', async (t) => {
   const service = await startAlone(t);
   const { host } = service.node;
   const containerId = await createContainer(service, await runPod(service));
-  const hold = Promise.withResolvers<void>();
-  host.holds.set('runtime.start', hold.promise);
-  const start = service.call('startContainer', { containerId });
-  hold.resolve(undefined);
-  await start;
-  host.exit(containerId, 7);
-  await service.call('stopContainer', { containerId, timeout: 10n });
+  host.onStart = (id) => {
+    host.exit(id, 7);
+  };
+  await service.call('startContainer', { containerId });
+  while ((await containerStatus(service, containerId)).state !== ContainerState.CONTAINER_EXITED) {
+    await new Promise(setImmediate);
+  }
   const status = await containerStatus(service, containerId);
   assert.deepEqual([status.exitCode, status.reason], [7, 'Error']);
-  assert.ok(status.finishedAt >= status.startedAt);
+  assert.ok(status.finishedAt >= status.startedAt && status.startedAt > 0n);
+});
+
+test('a container that the runtime creates but can not start is taken from it again', async (t) => {
+  const service = await startAlone(t);
+  const { host } = service.node;
+  const containerId = await createContainer(service, await runPod(service));
+  host.failures.set('runtime.start', new Error('no'));
+  await assert.rejects(service.call('startContainer', { containerId }), /start container .*: start/);
+  assert.equal(host.containers.has(containerId), false);
+  const status = await containerStatus(service, containerId);
+  assert.deepEqual([status.exitCode, status.reason], [128, 'StartError']);
 });
 
 for (const call of ['roots.prepare', 'mounts.overlay', 'specs.container']) {

@@ -81,3 +81,17 @@ test('a container that has exited, or that nobody knows, is a success', async (t
   await stop(0n);
   await service.call('stopContainer', { containerId: 'f'.repeat(64), timeout: 1n });
 });
+
+test('two stops at the same moment send one signal', async (t) => {
+  const { service, signals, stop } = await setUp(t);
+  const hold = Promise.withResolvers<void>();
+  service.node.host.holds.set('runtime.signal', hold.promise);
+  const both = [stop(5n), stop(5n)];
+  await settle();
+  hold.resolve();
+  await settle();
+  await settle();
+  t.mock.timers.tick(5000);
+  await Promise.all(both);
+  assert.deepEqual(signals, [15]);
+});

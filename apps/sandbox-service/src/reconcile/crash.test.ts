@@ -192,3 +192,23 @@ test('a living instance repairs what another one left, when it next works on the
   const container = await createContainer(second, sandbox);
   assert.deepEqual([...node.host.roots].sort(), [sandbox, container].sort());
 });
+
+test("a start that the runtime was told is finished, and its exit is the program's own", async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  const containerId = await createContainer(first, await runPod(first));
+  const hold = Promise.withResolvers<void>();
+  node.host.onStart = (id) => {
+    node.host.exit(id, 5);
+    first.crash();
+    hold.resolve();
+  };
+  first.call('startContainer', { containerId }).catch(() => undefined);
+  await hold.promise;
+
+  const second = await startOn(t, node);
+  await second.service.reconciliation.recovered;
+  const status = await containerStatus(second, containerId);
+  assert.deepEqual([status.exitCode, status.reason], [5, 'Error']);
+  assert.ok(status.startedAt > 0n);
+});

@@ -2,10 +2,12 @@ import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '@gantry/config';
+import { messageOf } from '@gantry/errors';
 import { directoryUsage } from '@gantry/host';
 import { openStore } from '@gantry/store';
 import { Histogram, type Logger, type Registry } from '@gantry/telemetry';
 import { DirectoryLayerStore } from './adapters/directory-layer-store.ts';
+import { collectGarbage, garbageGraceMs } from './images/collect-garbage.ts';
 import type { ImageStore } from './images/image-store.ts';
 import { ImageInstaller } from './images/install-image.ts';
 import { Locks } from './images/locks.ts';
@@ -71,6 +73,7 @@ export async function openImages(options: OpenOptions): Promise<Images> {
     clock,
   };
   await reconcile(store, log);
+  stack.use(collectRegularly(store, log));
 
   const installer = new ImageInstaller(store, {
     maxConcurrentDownloads: config.images.max_concurrent_downloads,
@@ -107,6 +110,17 @@ export async function openImages(options: OpenOptions): Promise<Images> {
       importImages({ installer, temporary }, path, name, signal),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
+}
+
+/** What failed pulls left is kept for a while, for they are often tried again; then it goes. */
+function collectRegularly(store: ImageStore, log: Pick<Logger, 'warn'>): Disposable {
+  const timer = setInterval(() => {
+    collectGarbage(store).catch((error: unknown) => {
+      log.warn({ error: messageOf(error) }, 'collecting unused layers failed');
+    });
+  }, garbageGraceMs);
+  timer.unref();
+  return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
 function pullDuration(registry: Registry): Histogram {

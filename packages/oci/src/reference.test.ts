@@ -33,6 +33,7 @@ test('the full form of a name parses to itself', () => {
 const bad: [text: string, why: RegExp][] = [
   ['', /empty/],
   [hex, /an image id/],
+  [`sha256:${hex}`, /an image id/],
   ['Busybox', /lower case/],
   ['a//b', /malformed repository/],
   ['/a', /malformed repository/],

@@ -96,7 +96,7 @@ function splitHost(text: string, name: string): { host: string; repository: stri
 }
 
 function checkName(text: string, name: string, host: string, repository: string): void {
-  if (/^[0-9a-f]{64}$/.test(name)) {
+  if (/^[0-9a-f]{64}$/.test(name) || /^sha256:[0-9a-f]{64}$/.test(text)) {
     throw bad(text, 'an image id, not a name');
   }
   if (!hostPattern.test(host)) {

@@ -235,7 +235,7 @@ test('a registry that always hangs up is given up', { skip }, async (t) => {
   });
   const { images, remains } = await startImages(t);
   await assert.rejects(images.puller.pull(`${proxy.host}/app:v1`, { signal }), {
-    message: /^RegistryUnavailable: .* broke off after 1000 of \d+ bytes/,
+    message: /^RegistryUnavailable: .* broke off blob sha256:\w+ after 1000 of \d+ bytes/,
   });
   assert.deepEqual((await remains()).temporary, []);
 });
@@ -390,6 +390,40 @@ test('mirrors are asked in order with the name of the registry, then the server'
   for (const headers of [...first.headers, ...second.headers]) {
     assert.equal(headers.authorization, undefined);
   }
+});
+
+test('a mirror that breaks off in mid-layer is left for the registry', { skip }, async (t) => {
+  const registry = await startRegistry(t);
+  await registry.push(image, 'app', 'v1');
+  const [, layer = ''] = image.layerDigests;
+  const mirror = await startProxy(t, registry.host, ({ path, forward }) =>
+    forward(path.includes(layer) && path.includes('/blobs/') ? cutAfter(1000) : undefined),
+  );
+  const upstream = await startProxy(t, registry.host);
+  const { images, configureHost } = await startImages(t);
+  configureHost('r.example', `server = "http://${upstream.host}"\n[host."http://${mirror.host}"]`);
+  assert.equal(await images.puller.pull('r.example/app:v1', { signal }), image.id);
+  assert.deepEqual(upstream.requests.length, 1);
+  assert.match(upstream.requests[0] ?? '', / bytes=\d+-$/);
+});
+
+test('a registry that sends more than a config has is stopped', { skip }, async (t) => {
+  const registry = await startRegistry(t);
+  await registry.push(image, 'app', 'v1');
+  const proxy = await startProxy(t, registry.host, ({ path, response, forward }) => {
+    if (path.includes(image.id)) {
+      response.writeHead(200);
+      const more = () => response.write(Buffer.alloc(65_536), () => setImmediate(more));
+      more();
+    } else {
+      forward();
+    }
+  });
+  const { images } = await startImages(t);
+  await assert.rejects(images.puller.pull(`${proxy.host}/app:v1`, { signal }), {
+    kind: 'failed-precondition',
+    message: new RegExp(`blob ${image.id}: more than the \\d+ bytes`),
+  });
 });
 
 test('the same content from two registries is one image', { skip }, async (t) => {

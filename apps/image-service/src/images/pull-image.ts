@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type ErrorKind, isKind, kindOf, messageOf, RuntimeError } from '@gantry/errors';
+import { type ErrorKind, kindOf, messageOf, RuntimeError } from '@gantry/errors';
 import {
   type Digest,
   formatReference,
@@ -10,6 +10,7 @@ import {
 import { type Histogram, withSpan } from '@gantry/telemetry';
 import { kindOfFault } from '../layers/tree-writer.ts';
 import type { Credentials, ImageSource } from '../ports.ts';
+import { isRegistryUnavailable } from '../registry/registry-error.ts';
 import { collectGarbage } from './collect-garbage.ts';
 import type { ImageStore } from './image-store.ts';
 import { describeImage, type ImageInstaller } from './install-image.ts';
@@ -101,7 +102,7 @@ export class ImagePuller {
 
 function pullError(name: string, error: unknown): RuntimeError {
   const message = `pull image ${name}: ${messageOf(error)}`;
-  if (isKind(error, 'unavailable')) {
+  if (isRegistryUnavailable(error)) {
     // cri-api pkg/errors: a kubelet tells this from other failures by its beginning.
     return new RuntimeError('unknown', `RegistryUnavailable: ${message}`);
   }

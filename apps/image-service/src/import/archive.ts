@@ -36,7 +36,7 @@ export class DirectoryArchive implements Archive {
 
   async read(path: string): Promise<Buffer | undefined> {
     try {
-      const file = join(this.#root, path);
+      const file = this.#pathOf(path);
       checkSize(path, (await stat(file)).size);
       return await readFile(file);
     } catch (error) {
@@ -49,10 +49,17 @@ export class DirectoryArchive implements Archive {
 
   async *open(path: string): AsyncGenerator<Uint8Array> {
     try {
-      yield* createReadStream(join(this.#root, path)) as AsyncIterable<Buffer>;
+      yield* createReadStream(this.#pathOf(path)) as AsyncIterable<Buffer>;
     } catch (error) {
       throw hasCode(error, 'ENOENT') ? missing(path) : error;
     }
+  }
+
+  #pathOf(path: string): string {
+    if (posix.isAbsolute(path) || posix.normalize(path).startsWith('..')) {
+      throw new RuntimeError('invalid-argument', `${path}: leads out of the archive`);
+    }
+    return join(this.#root, path);
   }
 }
 

@@ -147,6 +147,15 @@ for (const [what, entries, why] of bad) {
   });
 }
 
+test('a manifest in a directory may not lead out of it', { skip }, async (t) => {
+  const { images } = await startImages(t);
+  const manifest = JSON.stringify([{ Config: '../../etc/x', RepoTags: ['a:b'], Layers: [] }]);
+  const directory = writeLayout(t, [{ path: 'manifest.json', data: manifest }]);
+  await assert.rejects(images.importImages(directory, '', signal), {
+    message: /leads out of the archive/,
+  });
+});
+
 test('what is no archive is told as such', { skip }, async (t) => {
   const { images } = await startImages(t);
   const file = join(temporaryDirectory(t), 'x');

@@ -4,6 +4,7 @@ import type { DiskUsage } from '../ports.ts';
 import { type FromWorker, moveJob, type ToWorker, type UnpackJob } from './unpack-job.ts';
 
 const chunkBytes = 256 << 10;
+const idleMs = 60_000;
 /** Chunks handed to a worker that it has not taken yet. */
 const window = 4;
 
@@ -11,6 +12,8 @@ type Waiting = (seat: Seat) => void;
 
 interface Seat {
   readonly worker: Worker;
+  /** Ends the thread when it has been idle for long. */
+  idleTimer: NodeJS.Timeout | undefined;
   /** Set while a job runs: told when the thread dies under it. */
   onDeath: ((error: Error) => void) | undefined;
 }
@@ -44,6 +47,7 @@ export class UnpackPool implements AsyncDisposable {
     signal.throwIfAborted();
     const seat = this.#idle.pop();
     if (seat !== undefined) {
+      clearTimeout(seat.idleTimer);
       return Promise.resolve(seat);
     }
     if (this.#seats.size < this.#size) {
@@ -72,14 +76,22 @@ export class UnpackPool implements AsyncDisposable {
       waiting(next ?? this.#start());
     } else if (next !== undefined) {
       this.#idle.push(next);
+      // A node pulls in bursts; between them a thread's memory is better used elsewhere.
+      next.idleTimer = setTimeout(() => this.#end(next), idleMs).unref();
     }
+  }
+
+  #end(seat: Seat): void {
+    this.#seats.delete(seat);
+    this.#idle.splice(this.#idle.indexOf(seat), 1);
+    void seat.worker.terminate();
   }
 
   #start(): Seat {
     const worker = new Worker(new URL('./unpack-worker.ts', import.meta.url));
     // An idle pool keeps no process alive; a job holds its port open.
     worker.unref();
-    const seat: Seat = { worker, onDeath: undefined };
+    const seat: Seat = { worker, idleTimer: undefined, onDeath: undefined };
     const died = (error: Error): void => {
       this.#seats.delete(seat);
       const at = this.#idle.indexOf(seat);

@@ -2,20 +2,25 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { RuntimeError } from '@gantry/errors';
 import type { Descriptor } from '@gantry/oci';
 import { type HttpAnswer, StalledError } from './http.ts';
+import { registryUnavailable } from './registry-error.ts';
 
 export interface BlobStreamOptions {
   readonly signal: AbortSignal;
   readonly backoffMs: number;
   /** Asks for the bytes from `offset` on. */
   open(offset: number): Promise<HttpAnswer>;
+  /** The server of the last answer is of no use: ask another from now on. False when there is none. */
+  tryNext(): boolean;
 }
 
 const maxBreaks = 5;
 
 /**
  * The bytes of a blob in order. A connection that breaks is opened again where
- * it broke (RFC 9110 section 14, Range); it fails when it breaks five times in
- * a row without a byte, at the signal, or when the server sends other bytes than asked for.
+ * it broke (RFC 9110 section 14, Range). A server whose connections break five
+ * times in a row without a byte, or that falls silent, is given up for the
+ * next. Fails when there is no next, at the signal, or when a server sends
+ * other bytes than asked for or more than the blob has.
  */
 export async function* blobStream(
   blob: Descriptor,
@@ -25,45 +30,54 @@ export async function* blobStream(
   let breaks = 0;
   while (offset < blob.size) {
     const answer = await options.open(offset);
+    let fault: unknown;
     try {
-      let skip = bytesToSkip(answer, offset);
-      for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-        const fresh = chunk.subarray(Math.min(skip, chunk.length));
-        skip -= chunk.length - fresh.length;
-        if (fresh.length > 0) {
-          offset += fresh.length;
-          breaks = 0;
-          yield fresh;
+      for await (const chunk of freshBytes(answer, offset)) {
+        offset += chunk.length;
+        breaks = 0;
+        if (offset > blob.size) {
+          const message = `blob ${blob.digest}: more than the ${blob.size} bytes that its manifest tells`;
+          throw new RuntimeError('failed-precondition', message);
         }
+        yield chunk;
       }
-      if (offset >= blob.size) {
-        return;
-      }
-      breaks += 1;
-      check(breaks, `ended after ${offset} of ${blob.size} bytes`, answer, undefined);
     } catch (error) {
       options.signal.throwIfAborted();
       if (error instanceof RuntimeError) {
         throw error;
       }
-      if (error instanceof StalledError) {
-        const { host } = answer.url;
-        throw new RuntimeError('unavailable', `registry host ${host}: blob ${blob.digest}`, {
-          cause: error,
-        });
-      }
-      breaks += 1;
-      check(breaks, `broke off after ${offset} of ${blob.size} bytes`, answer, error);
+      fault = error;
     } finally {
       answer.body.destroy();
     }
-    await delay(options.backoffMs * 2 ** (breaks - 1), undefined, { signal: options.signal });
+    if (offset >= blob.size) {
+      return;
+    }
+    breaks += 1;
+    if (breaks >= maxBreaks || fault instanceof StalledError) {
+      if (!options.tryNext()) {
+        const { host } = answer.url;
+        throw registryUnavailable(
+          `registry host ${host} broke off blob ${blob.digest} after ${offset} of ${blob.size} bytes`,
+          fault,
+        );
+      }
+      breaks = 0;
+    } else {
+      const pauseMs = options.backoffMs * 2 ** (breaks - 1);
+      await delay(pauseMs, undefined, { signal: options.signal });
+    }
   }
 }
 
-function check(breaks: number, what: string, answer: HttpAnswer, cause: unknown): void {
-  if (breaks >= maxBreaks) {
-    throw new RuntimeError('unavailable', `registry host ${answer.url.host} ${what}`, { cause });
+async function* freshBytes(answer: HttpAnswer, offset: number): AsyncGenerator<Buffer> {
+  let skip = bytesToSkip(answer, offset);
+  for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+    const fresh = chunk.subarray(Math.min(skip, chunk.length));
+    skip -= chunk.length - fresh.length;
+    if (fresh.length > 0) {
+      yield fresh;
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isKind } from '@gantry/errors';
+import { withSpan } from '@gantry/telemetry';
 import type { Credentials } from '../ports.ts';
 import { Authorizer } from './authorizer.ts';
 import type { Endpoint } from './hosts-toml.ts';
@@ -48,7 +49,10 @@ export class EndpointClient {
   ): Promise<HttpAnswer> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#getOnce(path, what, headers, options);
+        const attributes = { 'server.address': this.endpoint.base.host, 'url.path': path, attempt };
+        return await withSpan('registry.get', attributes, () =>
+          this.#getOnce(path, what, headers, options),
+        );
       } catch (error) {
         if (attempt === maxTries || options.signal.aborted || !isWorthAnotherTry(error)) {
           throw error;

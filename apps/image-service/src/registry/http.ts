@@ -63,14 +63,17 @@ export class HttpClient {
       answer.body.destroy();
       const next = URL.parse(location, url.href);
       if (next === null || !/^https?:$/.test(next.protocol)) {
-        throw new RuntimeError('unavailable', `${url.host} redirects to what is no URL`);
+        throw new RuntimeError('failed-precondition', `${url.host} redirects to what is no URL`);
       }
       if (url.protocol === 'https:' && next.protocol === 'http:') {
-        throw new RuntimeError('unavailable', `${url.host} redirects from https to plain http`);
+        throw new RuntimeError(
+          'failed-precondition',
+          `${url.host} redirects from https to plain http`,
+        );
       }
       if (redirects === maxRedirects) {
         throw new RuntimeError(
-          'unavailable',
+          'failed-precondition',
           `${url.host} redirects more than ${maxRedirects} times`,
         );
       }

@@ -7,14 +7,29 @@ const errorBody = looseObject({
   errors: array(looseObject({ code: optional(string()), message: optional(string()) })),
 });
 
-/** A registry's refusal; `status` lets the caller try elsewhere or again. */
+/** A registry's refusal; `status` lets the caller try elsewhere or again, 0 means that it gave no answer. */
 export class RegistryError extends RuntimeError {
   readonly status: number;
 
-  constructor(kind: ErrorKind, status: number, message: string) {
-    super(kind, message);
+  constructor(kind: ErrorKind, status: number, message: string, options?: ErrorOptions) {
+    super(kind, message, options);
     this.status = status;
   }
+}
+
+/** The registry can't be reached, or does not keep up its end of the connection. */
+export function registryUnavailable(message: string, cause?: unknown): RegistryError {
+  return new RegistryError('unavailable', 0, message, { cause });
+}
+
+/** Reports whether a registry that is not up to answering is what went wrong. */
+export function isRegistryUnavailable(error: unknown): boolean {
+  for (let e = error; e instanceof Error; e = e.cause) {
+    if (e instanceof RegistryError) {
+      return e.kind === 'unavailable';
+    }
+  }
+  return false;
 }
 
 /** Turns an answer that is no success into an error with host, status and the registry's own words. */

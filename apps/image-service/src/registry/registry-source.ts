@@ -20,7 +20,7 @@ import { blobStream } from './blob-stream.ts';
 import { EndpointClient } from './endpoint-client.ts';
 import { findEndpoints } from './find-endpoints.ts';
 import { type HttpOptions, readBody } from './http.ts';
-import { RegistryError } from './registry-error.ts';
+import { RegistryError, registryUnavailable } from './registry-error.ts';
 
 export interface RegistryOptions {
   /** Directory of `<host>/hosts.toml`; empty means none. */
@@ -100,7 +100,8 @@ export class RegistrySource implements ImageSource {
   async *openBlob(blob: Descriptor, { signal }: LayerOptions): AsyncGenerator<Uint8Array> {
     const http = this.#http(signal);
     const what = `fetch blob ${blob.digest}`;
-    // The endpoint that began must not be asked again once another took over.
+    const count = (await this.#endpoints()).length;
+    // An endpoint that has been given up is not asked again.
     let skip = 0;
     yield* blobStream(blob, {
       signal,
@@ -116,6 +117,10 @@ export class RegistrySource implements ImageSource {
           },
           skip,
         );
+      },
+      tryNext: () => {
+        skip += 1;
+        return skip < count;
       },
     });
   }
@@ -190,12 +195,15 @@ export class RegistrySource implements ImageSource {
       const what = error.message.includes('blob') ? error.message : message;
       return new RuntimeError('not-found', `${what}${before}`);
     }
+    if (error instanceof RegistryError) {
+      return new RegistryError(error.kind, error.status, `${messageOf(error)}${before}`);
+    }
     if (kindOf(error) !== 'internal') {
       return new RuntimeError(kindOf(error), `${messageOf(error)}${before}`);
     }
     // No answer at all: what the network or TLS says, and whom it is about.
     const message = `registry host ${last.client.endpoint.base.host}: ${messageOf(error)}${before}`;
-    return new RuntimeError('unavailable', message);
+    return registryUnavailable(message);
   }
 
   #endpoints(): Promise<EndpointClient[]> {

@@ -111,7 +111,10 @@ test('a container that the runtime creates but can not start is taken from it ag
   const { host } = service.node;
   const containerId = await createContainer(service, await runPod(service));
   host.failures.set('runtime.start', new Error('no'));
-  await assert.rejects(service.call('startContainer', { containerId }), /start container .*: start/);
+  await assert.rejects(
+    service.call('startContainer', { containerId }),
+    /start container .*: start/,
+  );
   assert.equal(host.containers.has(containerId), false);
   const status = await containerStatus(service, containerId);
   assert.deepEqual([status.exitCode, status.reason], [128, 'StartError']);

@@ -1,8 +1,8 @@
-import { RuntimeError } from '@gantry/errors';
+import { messageOf, RuntimeError } from '@gantry/errors';
 import { type CreateContainerRequest, CreateContainerRequestSchema } from '@gantry/proto';
 import { newId, shortId } from '../ids.ts';
 import type { Operation } from '../journal/journal.ts';
-import { runSteps, type Step, undoSteps } from '../journal/steps.ts';
+import { runSteps, type Step, undoAfter, undoSteps } from '../journal/steps.ts';
 import type { PodLock } from '../pods/pod-lock.ts';
 import { imageFacts } from '../pods/run-pod.ts';
 import type { Clock } from '../ports.ts';
@@ -117,8 +117,7 @@ async function makeContainer(
     });
     return container.id;
   } catch (error) {
-    await giveUp(deps, work, op, error);
-    throw error;
+    throw await giveUp(deps, work, op, error);
   }
 }
 
@@ -152,38 +151,35 @@ function reserve({ records, faultPoint }: CreateContainerDeps, container: Contai
   return op;
 }
 
-// Where the undo fails too the container is shown, so that a client asks for its removal.
+/**
+ * Undoes, and returns what to tell. Where that fails too the container is
+ * shown, so that a client asks for its removal.
+ */
 async function giveUp(
   deps: CreateContainerDeps,
   work: ContainerWork,
   op: Operation,
-  error: unknown,
-): Promise<void> {
-  const { records } = deps;
+  cause: unknown,
+): Promise<unknown> {
+  const { records, steps, faultPoint } = deps;
   const { id } = work.container;
-  let left: unknown;
-  try {
-    await undoContainer(deps, work);
-  } catch (undoError) {
-    left = undoError;
-  }
+  const doing = `create container ${shortId(id)}`;
+  const { error, isUndone } = await undoAfter(cause, steps, work, { operation, doing, faultPoint });
   records.commit(() => {
-    if (left === undefined) {
+    if (isUndone) {
       records.containers.remove(id);
       records.names.releaseOf(id);
     } else {
+      const message = messageOf(error);
+      const finishedAtNanos = deps.clock();
       records.containers.update(id, {
         phase: 'exited',
-        facts: {
-          delivered: true,
-          exitCode: 128,
-          reason: 'StartError',
-          finishedAtNanos: deps.clock(),
-        },
+        facts: { delivered: true, exitCode: 128, reason: 'StartError', message, finishedAtNanos },
       });
     }
     records.journal.end(op, 'failed', error);
   });
+  return error;
 }
 
 /** Throws `failed-precondition` unless containers may be created and started in the pod. */

@@ -2,7 +2,7 @@ import type { Handlers } from '../handlers.ts';
 import { shortId } from '../ids.ts';
 import { runSteps, type Step } from '../journal/steps.ts';
 import type { Paths } from '../paths.ts';
-import type { Mounts, RootFilesystems, Runtime } from '../ports.ts';
+import type { Clock, Mounts, RootFilesystems, Runtime } from '../ports.ts';
 import { releaseRoot, removeBundle } from '../rootfs.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';
@@ -16,6 +16,7 @@ export interface RemoveContainerDeps {
   readonly mounts: Mounts;
   readonly handlers: Handlers;
   readonly containerEnd: ContainerEnd;
+  readonly clock: Clock;
   readonly faultPoint: (name: string) => void;
 }
 
@@ -60,9 +61,10 @@ export async function removeContainer(deps: RemoveContainerDeps, id: string): Pr
   const op = records.commit(() => {
     if (container.phase === 'created') {
       // Never to be started any more, should we die half-way.
+      const finishedAtNanos = deps.clock();
       records.containers.update(id, {
         phase: 'exited',
-        facts: { reason: 'Unknown', exitCode: 255 },
+        facts: { reason: 'Unknown', exitCode: 255, finishedAtNanos },
       });
     }
     return records.journal.begin(operation, id, container.sandboxId);

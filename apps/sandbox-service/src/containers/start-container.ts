@@ -2,7 +2,7 @@ import { messageOf, RuntimeError } from '@gantry/errors';
 import { NamespaceMode } from '@gantry/proto';
 import type { Handlers } from '../handlers.ts';
 import { shortId } from '../ids.ts';
-import { runSteps, type Step, undoSteps } from '../journal/steps.ts';
+import { runSteps, type Step, undoAfter } from '../journal/steps.ts';
 import type { Paths } from '../paths.ts';
 import type { CallOptions, Clock, Processes, ProcessId, Runtime } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
@@ -113,17 +113,15 @@ export async function startContainer(
   const options = { operation, doing, signal, trail: op.trail, faultPoint: deps.faultPoint };
   try {
     await runSteps(steps, work, options);
-  } catch (error) {
-    const left = await undoSteps(steps, work, options).then(
-      () => false,
-      () => true,
-    );
+  } catch (cause) {
+    const { error, isUndone } = await undoAfter(cause, steps, work, options);
     records.commit(() => {
-      const facts = signal.aborted ? {} : startError(deps, error);
-      records.containers.update(id, {
-        ...(signal.aborted && !left ? {} : { phase: 'exited' }),
-        facts: { ...facts, inRuntime: left },
-      });
+      records.containers.update(
+        id,
+        signal.aborted && isUndone
+          ? { facts: { inRuntime: false } }
+          : { phase: 'exited', facts: { ...startError(deps, error), inRuntime: !isUndone } },
+      );
       records.journal.end(op, 'failed', error);
     });
     throw error;

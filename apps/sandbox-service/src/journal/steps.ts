@@ -107,6 +107,22 @@ export async function undoSteps<C>(
   }
 }
 
+/** As `undoSteps`, after `error`; returns what to tell, and whether anything may be left. */
+export async function undoAfter<C>(
+  error: unknown,
+  steps: readonly Step<C>[],
+  context: C,
+  options: Pick<RunOptions, 'doing' | 'operation' | 'faultPoint'>,
+): Promise<{ readonly error: unknown; readonly isUndone: boolean }> {
+  try {
+    await undoSteps(steps, context, options);
+    return { error, isUndone: true };
+  } catch (undoError) {
+    const words = `${messageOf(error)}; and then ${messageOf(undoError)}`;
+    return { error: new RuntimeError(kindOf(error), words), isUndone: false };
+  }
+}
+
 async function runStep<C>(
   step: Step<C>,
   context: C,

@@ -74,9 +74,8 @@ class CniNetwork implements Network, AsyncDisposable {
       if (faults.length === 0) {
         throw error;
       }
-      throw new RuntimeError(kindOf(error), `${messageOf(error)}; and then ${faults.join('; ')}`, {
-        cause: error,
-      });
+      // Its words are in the message already: as a cause they would be told twice.
+      throw new RuntimeError(kindOf(error), `${messageOf(error)}; and then ${faults.join('; ')}`);
     }
   }
 

@@ -3,7 +3,7 @@ import { type RunPodSandboxRequest, RunPodSandboxRequestSchema } from '@gantry/p
 import type { Handlers } from '../handlers.ts';
 import { newId, type ObjectId, shortId } from '../ids.ts';
 import type { Operation } from '../journal/journal.ts';
-import { type RunOptions, runSteps, type Step, undoSteps } from '../journal/steps.ts';
+import { type RunOptions, runSteps, type Step, undoAfter, undoSteps } from '../journal/steps.ts';
 import type { Clock, Network } from '../ports.ts';
 import type { Caller, Creation, SharedCreations } from '../shared-creation.ts';
 import { fingerprint } from '../store/fingerprint.ts';
@@ -116,8 +116,7 @@ async function makePod(
       records.journal.end(op, 'done');
     });
   } catch (error) {
-    await giveUp(deps, work, op, error);
-    throw error;
+    throw await giveUp(deps, work, op, error);
   }
 }
 
@@ -153,23 +152,22 @@ export function imageFacts(image: {
   return { id: image.id, repoTags: image.repoTags, repoDigests: image.repoDigests };
 }
 
-// Where the undo fails too the pod is shown, so that a client asks for its removal again.
+/**
+ * Undoes, and returns what to tell. Where that fails too the pod is shown, so
+ * that a client asks for its removal again.
+ */
 async function giveUp(
   deps: RunPodDeps,
   work: PodWork,
   op: Operation,
-  error: unknown,
-): Promise<void> {
-  const { records } = deps;
+  cause: unknown,
+): Promise<unknown> {
+  const { records, steps, faultPoint } = deps;
   const { id } = work.sandbox;
-  let left: unknown;
-  try {
-    await undoPod(deps, work);
-  } catch (undoError) {
-    left = undoError;
-  }
+  const doing = `run pod sandbox ${shortId(id)}`;
+  const { error, isUndone } = await undoAfter(cause, steps, work, { operation, doing, faultPoint });
   records.commit(() => {
-    if (left === undefined) {
+    if (isUndone) {
       records.sandboxes.remove(id);
       records.names.releaseOf(id);
     } else {
@@ -177,6 +175,7 @@ async function giveUp(
     }
     records.journal.end(op, 'failed', error);
   });
+  return error;
 }
 
 /**

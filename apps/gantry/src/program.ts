@@ -75,13 +75,21 @@ function invocationOf(command: Command): Invocation {
   };
 }
 
-/** Aborts at the first SIGINT or SIGTERM; the second ends the process. */
+// sudo, timeout and terminals may send what is one signal to them twice.
+const sameSignalMs = 500;
+
+/** Aborts at the first SIGINT or SIGTERM; a second one ends the process. */
 function interruption(): AbortSignal {
   const controller = new AbortController();
+  let firstMs = 0;
   const stop = (): void => {
     if (controller.signal.aborted) {
-      process.exit(130);
+      if (performance.now() - firstMs > sameSignalMs) {
+        process.exit(130);
+      }
+      return;
     }
+    firstMs = performance.now();
     controller.abort(new DOMException('interrupted', 'AbortError'));
   };
   process.on('SIGINT', stop);

@@ -23,7 +23,8 @@ function runTests(t: TestContext, flags: readonly string[]): ReturnType<typeof r
   writeFileSync(join(dir, 'a.test.mjs'), source);
   writeFileSync(join(dir, 'b.test.mjs'), source);
   const reporter = pathToFileURL(join(import.meta.dirname, 'count-reporter.ts')).href;
-  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  // Ours may be a test run with a reporter itself.
+  const { NODE_TEST_CONTEXT: _, NODE_OPTIONS: __, ...env } = process.env;
   spawnSync(
     process.execPath,
     ['--test', `--test-reporter=${reporter}`, '--test-reporter-destination=stdout', ...flags],

@@ -1,3 +1,4 @@
+import { faultPoint } from '@gantry/host';
 import type { Digest } from '@gantry/oci';
 import type { Clock, LayerStore } from '../ports.ts';
 import type { ContentStore } from '../store/content-store.ts';
@@ -23,6 +24,7 @@ export async function removeUnusedLayer(store: ImageStore, diffId: Digest): Prom
   if (lock === undefined || !store.layers.forgetUnused(diffId)) {
     return false;
   }
+  faultPoint('image.layer-forgotten');
   await store.layerStore.remove(diffId);
   return true;
 }

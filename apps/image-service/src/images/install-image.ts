@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { RuntimeError } from '@gantry/errors';
+import { faultPoint } from '@gantry/host';
 import {
   algorithmOf,
   type Descriptor,
@@ -69,6 +70,7 @@ export class ImageInstaller {
     for (const { digest, bytes } of image.documents) {
       await content.write(digest, bytes);
     }
+    faultPoint('image.blobs-written');
     const blobs = [{ digest: image.id, bytes: image.config }, ...image.documents];
     const record: NewImage = {
       id: image.id,
@@ -82,9 +84,11 @@ export class ImageInstaller {
         await layerStore.sync();
         layers.markSynced(diffIds);
       }
+      faultPoint('image.layers-synced');
       signal.throwIfAborted();
       const missing = images.add(record);
       if (missing.length === 0) {
+        faultPoint('image.committed');
         return;
       }
       if (round === maxRounds) {
@@ -109,7 +113,9 @@ export class ImageInstaller {
       };
       await withSpan('image.layer', attributes, async (span) => {
         const usage = await layerStore.prepareLayer(layer.spec, layer.open(own), { signal: own });
+        faultPoint('image.layer-written');
         layers.add(diffId, usage);
+        faultPoint('image.layer-recorded');
         span.setAttribute('layer.unpacked_bytes', usage.bytes);
       });
     });

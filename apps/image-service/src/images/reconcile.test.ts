@@ -13,6 +13,7 @@ import { makeImage } from '../testing/test-image.ts';
 import { signal, startImages, temporaryDirectory } from '../testing/test-images.ts';
 import { startProxy } from '../testing/test-proxy.ts';
 import { cannotRun, startRegistry } from '../testing/test-registry.ts';
+import { removeImage } from './remove-image.ts';
 
 const skip = cannotRun;
 const image = makeImage({
@@ -88,6 +89,44 @@ test('what a killed process leaves of a pull is gone at the next start, what is 
     .filter((r) => r.includes(String(image.layerDigests[0])));
   assert.deepEqual(again, []);
 });
+
+const steps: [point: string, layers: number, images: number, blobs: number][] = [
+  ['image.layer-written', 0, 0, 0],
+  ['image.layer-recorded', 1, 0, 0],
+  ['image.layer-recorded:2', 2, 0, 0],
+  ['image.blobs-written', 2, 0, 2],
+  ['image.layers-synced', 2, 0, 2],
+  ['image.committed', 2, 1, 2],
+  ['image.unnamed', 2, 0, 2],
+  ['image.layer-forgotten', 1, 0, 0],
+];
+
+for (const [point, layers, images, blobs] of steps) {
+  test(`a process that dies at ${point} leaves only what is whole`, { skip }, async (t) => {
+    const registry = await startRegistry(t);
+    await registry.push(image, 'app', 'v1');
+    const directory = temporaryDirectory(t);
+    const program = fileURLToPath(new URL('../testing/pull-once.ts', import.meta.url));
+    const child = spawn(process.execPath, [program, directory, `${registry.host}/app:v1`], {
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, GANTRY_FAULT: point },
+    });
+    const [, killedBy] = (await once(child, 'exit')) as [number | null, string | null];
+    assert.equal(killedBy, 'SIGKILL');
+
+    const service = await startImages(t, { directory });
+    const found = await service.remains();
+    assert.deepEqual(
+      [found.layers.length, service.images.store.images.list().length, found.blobs.length],
+      [layers, images, blobs],
+    );
+    assert.deepEqual(found.temporary, []);
+    const name = `${registry.host}/app:v1`;
+    assert.equal(await service.images.puller.pull(name, { signal }), image.id);
+    await removeImage(service.images.store, image.id);
+    assert.deepEqual(await service.remains(), { temporary: [], layers: [], blobs: [] });
+  });
+}
 
 test('rubbish without a record goes, and records of what is lost', { skip }, async (t) => {
   const registry = await startRegistry(t);

@@ -1,3 +1,4 @@
+import { faultPoint } from '@gantry/host';
 import type { Digest } from '@gantry/oci';
 import { type ImageStore, releaseUnusedChain, removeUnusedLayer } from './image-store.ts';
 
@@ -11,6 +12,7 @@ export async function removeImage(store: ImageStore, id: Digest): Promise<void> 
   const diffIds = store.images.layersOf(id);
   const blobs = store.images.blobsOf(id);
   store.images.remove(id);
+  faultPoint('image.unnamed');
   const needed = store.images.blobs();
   for (const digest of blobs.filter((blob) => !needed.has(blob))) {
     await store.content.remove(digest);

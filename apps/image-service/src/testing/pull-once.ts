@@ -1,9 +1,11 @@
 import { completeConfig } from '@gantry/config';
 import { newRegistry } from '@gantry/telemetry';
+import { removeImage } from '../images/remove-image.ts';
 import { openImages } from '../open-images.ts';
 
 /*
- * A process of its own that a test may kill: pulls one image, layer by layer.
+ * A process of its own that a test may kill: pulls one image, layer by layer, and
+ * removes it again.
  * Arguments: directory, name of the image.
  */
 
@@ -18,5 +20,6 @@ const images = await openImages({
   log: { warn: () => undefined },
   metrics: newRegistry({ service: 'image', instance: 'once' }),
 });
-await images.puller.pull(name, { signal: new AbortController().signal });
+const id = await images.puller.pull(name, { signal: new AbortController().signal });
+await removeImage(images.store, id);
 await images[Symbol.asyncDispose]();

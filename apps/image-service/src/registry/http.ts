@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { rootCertificates } from 'node:tls';
 import { RuntimeError } from '@gantry/errors';
 import type { Endpoint } from './hosts-toml.ts';
 
@@ -175,9 +174,21 @@ async function readTlsFiles({ caFiles, clientFiles }: Endpoint): Promise<TlsFile
   const cert = await Promise.all(clientFiles.map((pair) => read(pair.cert)));
   const key = await Promise.all(clientFiles.map((pair) => read(pair.key)));
   return {
-    ...(ca.length === 0 ? {} : { ca: [...rootCertificates, ...ca] }),
+    ...authorities(ca),
     ...(cert.length === 0 ? {} : { cert, key }),
   };
+}
+
+/**
+ * Besides the authorities that Node brings, those of the host count, as for
+ * every Go program: that is where companies put their own. Empty where they are the same.
+ */
+function authorities(own: readonly Buffer[]): { ca?: (string | Buffer)[] } {
+  // An import would have Node decode all its certificates in every process.
+  const { getCACertificates } = process.getBuiltinModule('node:tls');
+  const known = getCACertificates('default');
+  const extra = new Set(getCACertificates('system')).difference(new Set(known));
+  return extra.size + own.length === 0 ? {} : { ca: [...known, ...extra, ...own] };
 }
 
 /** The body of an answer, up to a limit; more than that is an error. */

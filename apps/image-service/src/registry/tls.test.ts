@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { request as requestHttp } from 'node:http';
 import { createServer } from 'node:https';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { findTool } from '@gantry/host';
 import { makeImage } from '../testing/test-image.ts';
 import { signal, startImages, temporaryDirectory } from '../testing/test-images.ts';
@@ -71,4 +72,23 @@ test('an unknown authority is refused, a configured one or skip_verify is not', 
   assert.equal(await pull(), image.id);
   configureHost('registry.example', `server = "https://${host}"\nskip_verify = true`);
   assert.equal(await pull(), image.id);
+});
+
+test('the authorities of the host count', { skip }, async (t) => {
+  const registry = await startRegistry(t);
+  await registry.push(image, 'app', 'v1');
+  const { host, caFile } = await startTls(t, registry.host);
+  const { configureHost, directory } = await startImages(t);
+  configureHost('registry.example', `server = "https://${host}"`);
+  const program = fileURLToPath(new URL('../testing/pull-once.ts', import.meta.url));
+  const exitCode = async (certFile: string) => {
+    const child = spawn(process.execPath, [program, directory, 'registry.example/app:v1'], {
+      stdio: 'ignore',
+      env: { ...process.env, SSL_CERT_FILE: certFile },
+    });
+    const [code] = (await once(child, 'exit')) as [number | null];
+    return code;
+  };
+  assert.equal(await exitCode('/dev/null'), 1);
+  assert.equal(await exitCode(caFile), 0);
 });

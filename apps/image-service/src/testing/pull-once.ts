@@ -13,7 +13,7 @@ const [, , directory = '', name = ''] = process.argv;
 const config = completeConfig({
   root_dir: `${directory}/root`,
   state_dir: `${directory}/state`,
-  images: { registry_config_path: '', max_concurrent_downloads: 1 },
+  images: { registry_config_path: `${directory}/certs.d`, max_concurrent_downloads: 1 },
 });
 const images = await openImages({
   config,

@@ -22,6 +22,8 @@ export interface StageContext {
   readonly signal: AbortSignal;
 }
 
+const isTerminal = process.stdout.isTTY;
+
 /** Cheapest first, so that a slip is told soon. */
 export const stages: readonly Stage[] = [
   { name: 'types', about: 'types', run: (context) => tool(context, 'tsc', []) },
@@ -32,7 +34,7 @@ export const stages: readonly Stage[] = [
 ];
 
 async function lint(context: StageContext): Promise<void> {
-  await tool(context, 'biome', ['ci', '.']);
+  await tool(context, 'biome', ['ci', ...(isTerminal ? [] : ['--colors=off']), '.']);
   await tool(context, 'oxlint', ['--type-aware']);
   await tool(context, 'node', ['tools/check-boundaries.ts']);
 }
@@ -128,6 +130,8 @@ async function tool(
       ...process.env,
       PATH: `${bin}:${process.env['PATH'] ?? ''}`,
       GANTRY_TEST_COUNTS: context.countsDir,
+      // nx colours for CI what would only be noise in a file. Node warns where both are set.
+      ...(isTerminal ? {} : { FORCE_COLOR: '0', NO_COLOR: undefined }),
       ...environment,
     },
   });

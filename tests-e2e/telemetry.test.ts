@@ -91,7 +91,8 @@ test('one scrape has every instance, under the names that users know', async () 
     ].map((m) => m[1] ?? m[2]),
   );
   assert.equal(instances.size, 2);
-  assert.match(text, /^containerd_task_count\{[^}]*service="sandbox"[^}]*\} 1$/m);
+  // The container and the pause container of its pod.
+  assert.match(text, /^containerd_task_count\{[^}]*service="sandbox"[^}]*\} 2$/m);
   await removePod(stack, pod.podSandboxId);
 });
 

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '@gantry/config';
 import { RuntimeError } from '@gantry/errors';
@@ -104,6 +105,7 @@ async function install(packages: readonly string[], options: EnsureOptions): Pro
     );
   }
   options.note(`installing Debian packages: ${packages.join(' ')}`);
+  await using _ = await holdDaemons();
   const args = ['install', '-y', '--no-install-recommends', ...packages];
   if (!(await apt(args, options.signal)).ok) {
     options.note('  the package lists are old or missing: apt-get update');
@@ -116,6 +118,26 @@ async function install(packages: readonly string[], options: EnsureOptions): Pro
       );
     }
   }
+}
+
+/**
+ * Keeps packages that bring a daemon from starting it (Debian's policy-rc.d
+ * interface): Debian's nats-server would listen on every address. A policy
+ * that the host has already stays in force.
+ */
+async function holdDaemons(policy = '/usr/sbin/policy-rc.d'): Promise<AsyncDisposable> {
+  const text = '#!/bin/sh\n# Written by gantry while it installs packages.\nexit 101\n';
+  const isOurs = await writeFile(policy, text, { flag: 'wx', mode: 0o755 }).then(
+    () => true,
+    () => false,
+  );
+  return {
+    [Symbol.asyncDispose]: async () => {
+      if (isOurs) {
+        await rm(policy, { force: true });
+      }
+    },
+  };
 }
 
 async function apt(

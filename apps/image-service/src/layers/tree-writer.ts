@@ -170,6 +170,9 @@ export class TreeWriter implements TarSink {
         this.#link(path, entry);
         return;
       case 'symlink':
+        if (entry.linkTarget.length === 0) {
+          throw new RuntimeError('invalid-argument', 'symbolic link to nothing');
+        }
         this.#replacing(path, () => symlinkSync(entry.linkTarget, toBytes(path)));
         break;
       default: {
@@ -220,7 +223,8 @@ export class TreeWriter implements TarSink {
     if (target === path) {
       return;
     }
-    const stats = lstatOrNothing(target);
+    // What stands at `path` gives way, and must not take the target with it.
+    const stats = target.startsWith(`${path}/`) ? undefined : lstatOrNothing(target);
     if (stats === undefined || isWhiteout(stats) || stats.isDirectory()) {
       const shown = printable(entry.linkTarget);
       throw new RuntimeError('invalid-argument', `hard link to ${shown}, no file of this layer`);

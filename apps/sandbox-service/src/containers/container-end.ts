@@ -45,9 +45,12 @@ export class ContainerEnd {
    * Records how a running container ended, from what conmon wrote down. Where
    * nothing is written: 137 when we have just killed it, else 255 Unknown.
    */
-  async recordExit(container: Container, how: { readonly killed: boolean }): Promise<void> {
-    const { records, paths, runtime, clock } = this.#deps;
-    const exit = await runtime.exitOf(container.id, paths.bundle(container.id));
+  async recordExit(
+    container: Container,
+    how: { readonly killed: boolean; readonly exit?: ContainerExit },
+  ): Promise<void> {
+    const { records, clock } = this.#deps;
+    const exit = how.exit ?? (await this.exitOf(container));
     const facts = exit === undefined ? lostFacts(how.killed, clock()) : exitFacts(exit);
     const startedAtNanos = container.facts.startedAtNanos ?? 0n;
     const finishedAtNanos = max(facts.finishedAtNanos ?? 0n, startedAtNanos);
@@ -56,6 +59,12 @@ export class ContainerEnd {
       facts: { ...facts, finishedAtNanos },
     });
     this.tell(container.id);
+  }
+
+  /** What conmon wrote down of a container's end; undefined where it has not. */
+  exitOf({ id }: Container): Promise<ContainerExit | undefined> {
+    const { paths, runtime } = this.#deps;
+    return runtime.exitOf(id, paths.bundle(id));
   }
 
   /** Has the runtime forget an exited container, and its cgroup go. Once only. */

@@ -1,15 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '@gantry/telemetry';
-import type { Paths } from '../paths.ts';
 import type { PodLock } from '../pods/pod-lock.ts';
-import type { Processes, ProcessId, Runtime } from '../ports.ts';
+import type { Processes, ProcessId } from '../ports.ts';
+import type { Container } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';
 import type { ContainerEnd } from './container-end.ts';
 
 interface Deps {
   readonly records: Records;
-  readonly paths: Paths;
-  readonly runtime: Pick<Runtime, 'exitOf'>;
   readonly processes: Pick<Processes, 'waitForExit'>;
   readonly podLock: PodLock;
   readonly containerEnd: ContainerEnd;
@@ -18,6 +16,7 @@ interface Deps {
   readonly signal: AbortSignal;
 }
 
+const answerMs = 2;
 const firstRetryMs = 500;
 const longestRetryMs = 30_000;
 
@@ -85,9 +84,10 @@ export class ExitWatch {
     if (container !== undefined) {
       // One that is being started may have exited before its start is written down.
       if (container.phase !== 'exited' || container.facts.inRuntime === true) {
-        await podLock.run(container.sandboxId, () => this.#settleContainer(id));
+        await podLock.run(container.sandboxId, () => this.#recordExit(id));
       }
       containerEnd.tell(id);
+      await this.#deleteLater(container);
       return;
     }
     const phase = records.sandboxes.find(id)?.phase;
@@ -96,19 +96,31 @@ export class ExitWatch {
     }
   }
 
-  async #settleContainer(id: string): Promise<void> {
-    const { records, paths, runtime, containerEnd, log } = this.#deps;
+  async #recordExit(id: string): Promise<void> {
+    const { records, containerEnd, log } = this.#deps;
     const container = records.containers.find(id);
-    if (container?.phase === 'running') {
-      if ((await runtime.exitOf(id, paths.bundle(id))) === undefined) {
-        log.warn({ container: id }, 'its conmon is gone without a word: ending the container');
-        await containerEnd.killProcesses(container);
-      }
-      await containerEnd.recordExit(container, { killed: false });
+    if (container?.phase !== 'running') {
+      return;
     }
-    const now = records.containers.find(id);
-    if (now?.phase === 'exited') {
-      await containerEnd.deleteFromRuntime(now);
+    const exit = await containerEnd.exitOf(container);
+    if (exit === undefined) {
+      log.warn({ container: id }, 'its conmon is gone without a word: ending the container');
+      await containerEnd.killProcesses(container);
+    }
+    await containerEnd.recordExit(container, { killed: false, ...(exit && { exit }) });
+  }
+
+  /** To start a command blocks this process for milliseconds: those who wait for the exit are answered before. */
+  async #deleteLater({ id, sandboxId }: Container): Promise<void> {
+    const { records, podLock, containerEnd, signal } = this.#deps;
+    await sleep(answerMs, undefined, { signal, ref: false }).catch(() => undefined);
+    if (!signal.aborted && records.containers.find(id)?.facts.inRuntime === true) {
+      await podLock.run(sandboxId, async () => {
+        const now = records.containers.find(id);
+        if (now?.phase === 'exited') {
+          await containerEnd.deleteFromRuntime(now);
+        }
+      });
     }
   }
 

@@ -23,7 +23,12 @@ export interface RemoveContainerDeps {
 const operation = 'remove-container';
 const never = new AbortController().signal;
 
-/** Steps of a removal, each of which may find its work done already. */
+/**
+ * Steps of a removal, each of which may find its work done already.
+ *
+ *   kill ──┬─▶ delete ──┬─▶ bundle
+ *          └─▶ root ────┘
+ */
 export function removeContainerSteps(deps: RemoveContainerDeps): readonly Step<Container>[] {
   const { records, containerEnd } = deps;
   return [
@@ -41,8 +46,8 @@ export function removeContainerSteps(deps: RemoveContainerDeps): readonly Step<C
         await containerEnd.deleteFromRuntime(records.containers.get(id));
       },
     },
-    { name: 'root', run: ({ id }) => releaseRoot(deps, id) },
-    { name: 'bundle', run: ({ id }) => removeBundle(deps, id) },
+    { name: 'root', after: ['kill'], run: ({ id }) => releaseRoot(deps, id) },
+    { name: 'bundle', after: ['delete', 'root'], run: ({ id }) => removeBundle(deps, id) },
   ];
 }
 

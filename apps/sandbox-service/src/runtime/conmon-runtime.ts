@@ -31,8 +31,8 @@ export interface ConmonRuntimeOptions {
   readonly conmon: string;
 }
 
-/** What conmon and the runtime put into a bundle. */
-const bundleFiles = ['attach', 'ctl', 'winsz', 'pidfile', 'conmon.pid', 'oom', 'exit'];
+/** What conmon and the runtime put into a bundle; runc writes its pid file under a name with a dot first. */
+const bundleFiles = ['attach', 'ctl', 'winsz', 'pidfile', '.pidfile', 'conmon.pid', 'oom', 'exit'];
 
 /** How long conmon may take to end after its container. */
 const monitorEndMs = 10_000;

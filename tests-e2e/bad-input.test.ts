@@ -200,7 +200,7 @@ exit 1
     type: 'bridge',
     bridge: 'gefail0',
     isGateway: true,
-    ipam: { type: 'host-local', dataDir: stack.ipamDir, ranges: [[{ subnet: '10.88.200.0/24' }]] },
+    ipam: { type: 'host-local', dataDir: stack.ipamDir, ranges: [[{ subnet: '10.60.200.0/24' }]] },
   };
   const file = join(stack.cniConfDir, '05-fail.conflist');
   await writeFile(

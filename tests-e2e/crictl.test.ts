@@ -84,7 +84,7 @@ test('crictl runs a pod from pull to removal', options, async () => {
   assert.equal(inspected.status.id, container);
   assert.equal(inspected.status.state, 'CONTAINER_RUNNING');
   assert.ok(inspected.info.pid > 1);
-  assert.match(await ctl('inspectp', pod), /"ip": "10\.88\./);
+  assert.match(await ctl('inspectp', pod), new RegExp(`"ip": "${stack.addressPrefix}`));
   await ctl('stop', container);
   await ctl('rm', container);
   await ctl('stopp', pod);

@@ -51,7 +51,7 @@ test('a pod runs from RunPodSandbox to RemovePodSandbox and leaves nothing behin
 
   const { status } = await stack.runtime.podSandboxStatus(pod);
   assert.equal(status?.state, PodSandboxState.SANDBOX_READY);
-  assert.match(status.network?.ip ?? '', /^10\.88\./);
+  assert.ok(status.network?.ip.startsWith(stack.addressPrefix));
   assert.ok(status.createdAt > 0n);
   assert.deepEqual(status.labels, { app: 'life' });
   assert.deepEqual(status.annotations, { note: 'kept' });

@@ -24,6 +24,8 @@ export interface Stack extends AsyncDisposable {
   readonly socket: string;
   readonly adminUrl: string;
   readonly cniConfDir: string;
+  /** What every pod's address begins with, such as "10.71.3.". */
+  readonly addressPrefix: string;
   readonly ipamDir: string;
   readonly cgroupParent: string;
   readonly connection: RpcConnection;
@@ -61,11 +63,17 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     socket: join(dir, 'run', 'gantry.sock'),
     adminUrl: `http://127.0.0.1:${adminPort}`,
     cniConfDir: join(dir, 'cni'),
+    addressPrefix: `10.${64 + (process.pid % 128)}.${index}.`,
     ipamDir: join(dir, 'ipam'),
     cgroupParent: `${cgroupOfRun(runDir())}/${basename(dir)}`,
   };
   await mkdir(paths.cniConfDir);
-  await writeFile(join(paths.cniConfDir, '10-test.conflist'), bridgeConfig(index, paths.ipamDir));
+  const bridge = `ge${process.pid % 100_000}n${index}`;
+  const subnet = `${paths.addressPrefix}0/24`;
+  await writeFile(
+    join(paths.cniConfDir, '10-test.conflist'),
+    bridgeConfig({ bridge, subnet, ipamDir: paths.ipamDir }),
+  );
   await writeFile(
     paths.configFile,
     `root_dir = "${paths.rootDir}"
@@ -110,6 +118,8 @@ ${options.config ?? ''}
 
   const down = async (): Promise<void> => {
     await gantry('down', '--pods');
+    // The plugin leaves its bridge; the next stack must not find its addresses taken.
+    await run('ip', ['link', 'delete', bridge]);
     if (options.rootDirTmpfsBytes !== undefined) {
       await unmount(paths.rootDir, { detach: true });
     }
@@ -150,20 +160,24 @@ ${options.config ?? ''}
 /** The name under which every stack has the busybox image. */
 export const busyboxImage = 'localhost/e2e/busybox:1';
 
-function bridgeConfig(index: number, ipamDir: string): string {
+function bridgeConfig({
+  bridge,
+  subnet,
+  ipamDir,
+}: Record<'bridge' | 'subnet' | 'ipamDir', string>) {
   return JSON.stringify({
     cniVersion: '1.0.0',
-    name: `e2e${index}`,
+    name: bridge,
     plugins: [
       {
         type: 'bridge',
-        bridge: `ge${process.pid % 10_000}n${index}`,
+        bridge,
         isGateway: true,
         ipMasq: true,
         ipam: {
           type: 'host-local',
           dataDir: ipamDir,
-          ranges: [[{ subnet: `10.88.${index}.0/24` }]],
+          ranges: [[{ subnet }]],
           routes: [{ dst: '0.0.0.0/0' }],
         },
       },

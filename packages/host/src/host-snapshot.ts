@@ -55,9 +55,9 @@ export function diffHosts(before: HostSnapshot, after: HostSnapshot): readonly s
   const leaks: string[] = [];
   for (const key of Object.keys(labels) as (keyof HostSnapshot)[]) {
     // The same mount point may be mounted twice: each name counts as often as it stands there.
-    const known = [...before[key]];
+    const known = before[key].map((item) => identityOf(key, item));
     for (const item of after[key]) {
-      const index = known.indexOf(item);
+      const index = known.indexOf(identityOf(key, item));
       if (index >= 0) {
         known.splice(index, 1);
       } else {
@@ -66,6 +66,11 @@ export function diffHosts(before: HostSnapshot, after: HostSnapshot): readonly s
     }
   }
   return leaks;
+}
+
+/** A process is told by its pid: one that was seen before its exec has another command line later. */
+function identityOf(key: keyof HostSnapshot, item: string): string {
+  return key === 'processes' ? item.slice(0, item.indexOf(' ')) : item;
 }
 
 function isIn(path: string, directory: string): boolean {

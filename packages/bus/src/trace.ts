@@ -7,6 +7,7 @@ import {
   type Span,
   SpanKind,
   SpanStatusCode,
+  TraceFlags,
   trace,
 } from '@opentelemetry/api';
 
@@ -29,7 +30,9 @@ export function startClientSpan(
   if (trace.getSpan(parent) === undefined) {
     parent = propagation.extract(parent, carrier);
   }
-  const span = start(SpanKind.CLIENT, service, method, parent);
+  const span = isLeftOut(parent)
+    ? { context: parent, end: () => undefined }
+    : start(SpanKind.CLIENT, service, method, parent);
   propagation.inject(span.context, carrier);
   return span;
 }
@@ -41,7 +44,19 @@ export function startServerSpan(
   carrier: Record<string, string>,
 ): CallSpan {
   // Not the active context: a message is read in whatever context the connection was opened in.
-  return start(SpanKind.SERVER, service, method, propagation.extract(ROOT_CONTEXT, carrier));
+  const parent = propagation.extract(ROOT_CONTEXT, carrier);
+  return isLeftOut(parent)
+    ? { context: parent, end: () => undefined }
+    : start(SpanKind.SERVER, service, method, parent);
+}
+
+/**
+ * Whether `parent` belongs to a trace that is not recorded: a span in it would
+ * be thrown away, and making four of them costs more than a message.
+ */
+function isLeftOut(parent: Context): boolean {
+  const spanContext = trace.getSpanContext(parent);
+  return spanContext !== undefined && (spanContext.traceFlags & TraceFlags.SAMPLED) === 0;
 }
 
 function start(kind: SpanKind, service: string, method: string, parent: Context): CallSpan {

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { hostOf, leaks } from './harness/host.ts';
+import { podConfig, runPod } from './harness/pod.ts';
 import { pidsOf } from './harness/services.ts';
 import { busyboxImage, type Stack, startStack } from './harness/stack.ts';
 import { until } from './harness/until.ts';
@@ -75,10 +76,15 @@ test('two stacks live side by side on one host', async () => {
   try {
     assert.match(await other.gantryOk('version'), /gantry/);
     assert.match(await stack.gantryOk('version'), /gantry/);
+    await runPod(other, podConfig(other, 'left-running'));
   } finally {
     await other[Symbol.asyncDispose]();
   }
   assert.deepEqual(pidsOf(other, 'sandbox-service'), []);
+  const left = await hostOf(other);
+  for (const [what, things] of Object.entries(left)) {
+    assert.deepEqual(things, [], what);
+  }
   assert.ok(pidsOf(stack, 'sandbox-service').length > 0);
   assert.match(await stack.gantryOk('version'), /gantry/);
 });

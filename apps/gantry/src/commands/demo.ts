@@ -23,7 +23,6 @@ export async function demo(invocation: Invocation): Promise<void> {
     `Look at: ./gantry doctor, and the logs in ${config.state_dir}/log`,
   );
   const note = (text: string): void => progress.show(text);
-  const begunMs = Date.now();
 
   await progress.step('looking for the Debian packages that pods need', () =>
     ensurePackages(config, { install: true, note, signal }),
@@ -38,10 +37,11 @@ export async function demo(invocation: Invocation): Promise<void> {
   });
 
   using cri = connect(invocation);
-  await progress.step('making an image of the host’s busybox, and importing it', () =>
+  await progress.step('making an image of Debian’s busybox, and importing it', () =>
     importBusybox(cri, config, signal),
   );
   {
+    const begunMs = Date.now();
     await using pod = await progress.step('running a pod with a web server', () =>
       runDemoPod(cri, config, signal),
     );
@@ -58,7 +58,7 @@ export async function demo(invocation: Invocation): Promise<void> {
         note(entry.content.toString());
       }
     });
-    await progress.step('looking for the slowest request', async () => {
+    await progress.step('looking for the slowest of these requests', async () => {
       const trace = await slowestTrace(config, begunMs, ['RunPodSandbox', 'ExecSync']);
       note(trace === undefined ? 'tracing is off' : formatTrace(trace, { width: 116 }));
     });

@@ -30,6 +30,17 @@ export function killServices(
   return pids;
 }
 
+/** The pids of every conmon that holds a container of this stack. */
+export function conmonsOf(stack: Stack): readonly number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      const words = commandLine(pid);
+      return words[0]?.endsWith('conmon') === true && words.some((w) => w.includes(stack.dir));
+    })
+    .map(Number);
+}
+
 function commandLine(pid: string): string[] {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');

@@ -1,23 +1,29 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@gantry/host';
-import { boolean, object, optional, parse, string } from 'valibot';
+import { boolean, fallback, object, optional, safeParse, string } from 'valibot';
+import { isMissing } from '../errno.ts';
 
+// Another version of this service may have written it, and what can't be read must block no stop.
 const schema = object({
-  id: string(),
-  handler: string(),
-  bundleDir: string(),
-  cgroupPath: optional(string()),
-  ownPids: boolean(),
+  handler: fallback(string(), ''),
+  runtimePath: fallback(optional(string()), undefined),
+  bundleDir: fallback(optional(string()), undefined),
+  cgroupPath: fallback(optional(string()), undefined),
+  ownPids: fallback(boolean(), false),
 });
 
 /** What is noted of a container before its conmon starts, so that it can be found by its id alone. */
 export interface LaunchRecord {
   readonly id: string;
+  /** Empty where the record does not tell. */
   readonly handler: string;
-  readonly bundleDir: string;
+  /** Of the handler's binary, for when the handler is no longer configured. */
+  readonly runtimePath?: string | undefined;
+  readonly bundleDir?: string | undefined;
   /** As in BundleFacts. */
   readonly cgroupPath?: string | undefined;
+  /** As in BundleFacts; false, the safe guess, where the record does not tell. */
   readonly ownPids: boolean;
 }
 
@@ -33,15 +39,19 @@ export class LaunchRecords {
     await writeFileAtomic(this.#file(record.id), JSON.stringify(record), { mode: 0o600 });
   }
 
+  /** Fields that it has and that are understood; undefined where there is no record, or nothing of one. */
   async read(id: string): Promise<LaunchRecord | undefined> {
+    let text: string;
     try {
-      return parse(schema, JSON.parse(await readFile(this.#file(id), 'utf8')));
+      text = await readFile(this.#file(id), 'utf8');
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      if (isMissing(error)) {
         return undefined;
       }
       throw error;
     }
+    const record = safeParse(schema, parseJson(text));
+    return record.success ? { id, ...record.output } : undefined;
   }
 
   async remove(id: string): Promise<void> {
@@ -58,5 +68,13 @@ export class LaunchRecords {
 
   #file(id: string): string {
     return join(this.#dir, `${id}.json`);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
   }
 }

@@ -39,6 +39,22 @@ export class Handlers {
     return handler;
   }
 
+  /**
+   * The handler of what is to be taken down. One that is no longer configured is known by its name
+   * alone: its pods must end all the same.
+   */
+  forTeardown(name: string): RuntimeHandler {
+    return (
+      this.#handlers.get(name) ?? {
+        name,
+        path: '',
+        systemdCgroup: false,
+        privilegedWithoutHostDevices: false,
+        unusable: 'no longer configured',
+      }
+    );
+  }
+
   /** The handler of a container that exists already, usable or not. */
   get(name: string): RuntimeHandler {
     const handler = this.#handlers.get(name);

@@ -38,7 +38,7 @@ export class ContainerEnd {
   async killProcesses(container: Container): Promise<void> {
     const { runtime, handlers } = this.#deps;
     const { init, monitor, handler } = container.facts;
-    await runtime.killAll(handlers.get(handler), container.id, init, monitor);
+    await runtime.killAll(handlers.forTeardown(handler), container.id, init, monitor);
   }
 
   /**
@@ -71,7 +71,7 @@ export class ContainerEnd {
   async deleteFromRuntime(container: Container): Promise<void> {
     const { records, runtime, handlers } = this.#deps;
     if (container.facts.inRuntime === true) {
-      await runtime.delete(handlers.get(container.facts.handler), container.id);
+      await runtime.delete(handlers.forTeardown(container.facts.handler), container.id);
       records.containers.update(container.id, { facts: { inRuntime: false } });
     }
   }

@@ -56,7 +56,7 @@ export function startSteps(deps: StartContainerDeps): readonly Step<StartWork>[]
       },
       async undo({ container, init, monitor }) {
         const { id, facts } = container;
-        const handler = handlers.get(facts.handler);
+        const handler = handlers.forTeardown(facts.handler);
         await runtime.killAll(handler, id, init, monitor);
         await runtime.delete(handler, id);
       },
@@ -154,6 +154,8 @@ async function requireStartable(
     );
   }
   requireReady(deps.records.sandboxes.get(container.sandboxId), doing);
+  // Throws for one that was taken out of the configuration.
+  deps.handlers.get(container.facts.handler);
   const options = container.config.linux?.securityContext?.namespaceOptions;
   if (options?.pid === NamespaceMode.TARGET) {
     await requireTarget(deps, options.targetId, doing);

@@ -156,7 +156,7 @@ function pauseSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
         );
       },
       async undo({ sandbox, pause }) {
-        const handler = handlers.get(sandbox.facts.handler);
+        const handler = handlers.forTeardown(sandbox.facts.handler);
         await runtime.killAll(handler, sandbox.id, pause?.init, pause?.monitor);
         await runtime.delete(handler, sandbox.id);
       },

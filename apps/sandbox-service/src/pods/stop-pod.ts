@@ -93,7 +93,7 @@ function pauseSteps(deps: StopPodDeps): readonly Step<Sandbox>[] {
       name: 'pause',
       after: ['containers'],
       async run({ id, facts }) {
-        const handler = handlers.get(facts.handler);
+        const handler = handlers.forTeardown(facts.handler);
         await runtime.killAll(handler, id, facts.pause?.init, facts.pause?.monitor);
         await runtime.delete(handler, id);
       },

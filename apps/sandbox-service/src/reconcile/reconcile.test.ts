@@ -141,3 +141,27 @@ test('without image-service pods are recovered, and roots are looked at later', 
   await second.service.reconciliation.finished;
   assert.equal(node.host.roots.size, 2);
 });
+
+test('pods of a handler that is no longer configured run on, and can be stopped and removed', async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  const sandbox = await runPod(first);
+  const running = await startContainer(first, sandbox, 'running');
+  const alone = await startContainer(first, sandbox, 'alone');
+  const created = await createContainer(first, sandbox, 'created');
+  first.crash();
+  node.host.handlers.splice(0);
+
+  const second = await startOn(t, node);
+  await second.service.reconciliation.finished;
+  assert.equal((await containerStatus(second, running)).state, ContainerState.CONTAINER_RUNNING);
+  await assert.rejects(
+    second.call('startContainer', { containerId: created }),
+    /"runc" is no longer configured: put it back/,
+  );
+  await second.call('stopContainer', { containerId: alone, timeout: 0n });
+  await second.call('removeContainer', { containerId: alone });
+  await second.call('stopPodSandbox', { podSandboxId: sandbox });
+  await second.call('removePodSandbox', { podSandboxId: sandbox });
+  assert.deepEqual(node.host.leftovers(), []);
+});

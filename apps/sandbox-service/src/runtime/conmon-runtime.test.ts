@@ -116,6 +116,53 @@ test('killAll ends processes that the host pid namespace would keep', async (t) 
   await assertNothingLeft(bed, launch);
 });
 
+for (const namespace of ['host', 'pod'] as const) {
+  test(`processes that outlive the first one end with the delete (pids of the ${namespace})`, async (t) => {
+    const bed = await makeRuntimeBed(t);
+    const pause = await bed.bundle({ args: ['sleep', '1000'] });
+    const { init: holder } = await bed.runtime.create(pause);
+    await bed.runtime.start(bed.handler, pause.id);
+    const launch = await bed.bundle({
+      args: ['sh', '-c', 'busybox setsid busybox sleep 1000 & exit 4'],
+      ...(namespace === 'host' ? { hostPid: true } : { sharePidsOf: holder.pid }),
+    });
+    const { monitor } = await bed.runtime.create(launch);
+    await bed.runtime.start(bed.handler, launch.id);
+    await waitForExit(monitor, { signal: t.signal });
+    const cgroup = (await readBundleFacts(launch.bundleDir)).cgroupPath ?? assert.fail();
+    assert.equal((await listCgroupProcesses(cgroup)).length, 1);
+
+    await bed.runtime.delete(bed.handler, launch.id);
+
+    assert.deepEqual(await listCgroupProcesses(cgroup), []);
+    assert.equal(await isRunning(holder), true);
+    await bed.runtime.killAll(bed.handler, pause.id);
+    await bed.runtime.delete(bed.handler, pause.id);
+    await assertNothingLeft(bed, launch);
+  });
+}
+
+for (const [what, path] of Object.entries({
+  'handler that is no longer configured': '',
+  'runtime that is no longer installed': '/no/such/runtime',
+})) {
+  test(`containers of a ${what} can be ended`, async (t) => {
+    const bed = await makeRuntimeBed(t);
+    const ghost = { ...bed.handler, path };
+    for (const knowsInit of [true, false]) {
+      const launch = await bed.bundle({ args: ['sleep', '1000'] });
+      const { init, monitor } = await bed.runtime.create(launch);
+      await bed.runtime.start(bed.handler, launch.id);
+      await bed.runtime.killAll(ghost, launch.id, ...(knowsInit ? [init, monitor] : []));
+      assert.equal(await isRunning(init), false);
+      assert.equal(await isRunning(monitor), false);
+      await bed.runtime.delete(ghost, launch.id);
+      await bed.runtime.delete(ghost, launch.id);
+      await assertNothingLeft(bed, launch);
+    }
+  });
+}
+
 test('a container that runs is not deleted', async (t) => {
   const bed = await makeRuntimeBed(t);
   const launch = await bed.bundle({ args: ['sleep', '1000'] });

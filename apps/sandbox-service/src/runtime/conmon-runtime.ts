@@ -68,7 +68,13 @@ class ConmonRuntime implements Runtime {
     }
     const root = runtimeRootOf(this.#options.stateDir, handler.name);
     const args = conmonArguments(launch, { runtimeRoot: root, exitDir: this.#exitDir });
-    const record = { id, handler: handler.name, bundleDir, ...(await readBundleFacts(bundleDir)) };
+    const record = {
+      id,
+      handler: handler.name,
+      runtimePath: handler.path,
+      bundleDir,
+      ...(await readBundleFacts(bundleDir)),
+    };
     await Promise.all([
       mkdir(root, { recursive: true, mode: 0o700 }),
       launch.logPath === undefined ? undefined : prepareLogFile(launch.logPath),
@@ -118,14 +124,17 @@ class ConmonRuntime implements Runtime {
   /** Leaves nothing of a failed create; a failure to do so is added to the error's message. */
   async #undoCreate(handler: RuntimeHandler, record: LaunchRecord, error: unknown): Promise<void> {
     try {
-      const monitor = await findMonitor(record.bundleDir);
+      const monitor = await monitorOf(record);
       if (monitor !== undefined) {
         // The runtime dies with conmon, its parent (PR_SET_PDEATHSIG).
         await killAndWait(`conmon of container ${record.id}`, [monitor]);
       }
       await killStragglers(`container ${record.id}`, record);
       const root = runtimeRootOf(this.#options.stateDir, handler.name);
-      await runOci(handler, root, ['delete', '--force', record.id]);
+      const tool = toolOf(handler, record);
+      if (tool !== undefined) {
+        await runOci(tool, root, ['delete', '--force', record.id]);
+      }
       if (record.cgroupPath !== undefined) {
         await removeCgroup(record.cgroupPath);
       }
@@ -155,11 +164,11 @@ class ConmonRuntime implements Runtime {
   ): Promise<void> {
     const what = `container ${id}`;
     const record = await this.#launches.read(id);
-    if (init === undefined && record !== undefined) {
+    if (init === undefined && record?.bundleDir !== undefined) {
       await endUnfinishedCreate(what, record.bundleDir);
     }
-    const holder = monitor ?? (record && (await findMonitor(record.bundleDir)));
-    const first = init ?? (await this.#findInit(handler, id));
+    const holder = monitor ?? (record && (await monitorOf(record)));
+    const first = init ?? (await this.#findInit(toolOf(handler, record), id));
     if (first !== undefined) {
       await killAndWait(what, [first]);
     }
@@ -171,8 +180,11 @@ class ConmonRuntime implements Runtime {
     }
   }
 
-  /** The first process as the runtime knows it; undefined when it has none that lives. */
-  async #findInit(handler: RuntimeHandler, id: string): Promise<ProcessId | undefined> {
+  /** The first process as the runtime knows it; undefined when it has none that lives, and without a runtime. */
+  async #findInit(handler: RuntimeHandler | undefined, id: string): Promise<ProcessId | undefined> {
+    if (handler === undefined) {
+      return undefined;
+    }
     const root = runtimeRootOf(this.#options.stateDir, handler.name);
     const result = await runOci(handler, root, ['state', id]);
     if (result.exitCode !== 0) {
@@ -185,12 +197,16 @@ class ConmonRuntime implements Runtime {
 
   async delete(handler: RuntimeHandler, id: string): Promise<void> {
     const root = runtimeRootOf(this.#options.stateDir, handler.name);
-    const result = await runOci(handler, root, ['delete', id]);
-    if (result.exitCode !== 0 && !saysNoSuchContainer(result)) {
-      throw ociFailure(`delete container ${id}`, handler, 'delete', result);
-    }
     const record = await this.#launches.read(id);
-    if (record?.cgroupPath !== undefined && !(await wasWhole(record, result.exitCode))) {
+    const tool = toolOf(handler, record);
+    let isWhole = false;
+    if (record !== undefined || (await knows(root, id))) {
+      isWhole =
+        tool === undefined
+          ? await deleteByHand(root, id, record)
+          : await deleteByRuntime(tool, root, id, record);
+    }
+    if (record?.cgroupPath !== undefined && !isWhole) {
       await removeCgroup(record.cgroupPath);
     }
     await this.#forget(id, record?.bundleDir);
@@ -251,12 +267,57 @@ async function waitForMonitor(what: string, monitor: ProcessId): Promise<void> {
   }
 }
 
+/** Whether a runtime keeps anything of this id; after a reboot none does, and asking each costs a process. */
+async function knows(root: string, id: string): Promise<boolean> {
+  return (await readdir(root).catch(() => [])).some((name) => name.startsWith(id));
+}
+
+/** The binary that a container was made with; undefined where it is no longer installed. */
+function toolOf(
+  handler: RuntimeHandler,
+  record: LaunchRecord | undefined,
+): RuntimeHandler | undefined {
+  const path = handler.path === '' ? record?.runtimePath : handler.path;
+  const found = path === undefined || path === '' ? undefined : findTool(path);
+  return found === undefined ? undefined : { ...handler, path: found };
+}
+
 /**
  * Whether the runtime has deleted a container that it had created to the end, and with it the
  * cgroup. Of one that was cut off in the making it may not know the cgroup.
  */
-async function wasWhole(record: LaunchRecord, exitCode: number | null): Promise<boolean> {
-  return exitCode === 0 && (await readPid(pidFileOf(record.bundleDir))) !== undefined;
+async function deleteByRuntime(
+  handler: RuntimeHandler,
+  root: string,
+  id: string,
+  record: LaunchRecord | undefined,
+): Promise<boolean> {
+  const result = await runOci(handler, root, ['delete', id]);
+  if (result.exitCode !== 0 && !saysNoSuchContainer(result)) {
+    throw ociFailure(`delete container ${id}`, handler, 'delete', result);
+  }
+  return (
+    result.exitCode === 0 &&
+    record?.bundleDir !== undefined &&
+    (await readPid(pidFileOf(record.bundleDir))) !== undefined
+  );
+}
+
+/** What is left to do for a runtime that is no longer there. The cgroup is not removed: false. */
+async function deleteByHand(
+  root: string,
+  id: string,
+  record: LaunchRecord | undefined,
+): Promise<false> {
+  if (record !== undefined) {
+    await killStragglers(`container ${id}`, record);
+  }
+  await rm(join(root, id), { recursive: true, force: true });
+  return false;
+}
+
+async function monitorOf({ bundleDir }: LaunchRecord): Promise<ProcessId | undefined> {
+  return bundleDir === undefined ? undefined : findMonitor(bundleDir);
 }
 
 function spanAttributes(handler: RuntimeHandler, id: string): Record<string, string> {

@@ -35,6 +35,8 @@ export interface BundleOptions {
   readonly memoryBytes?: number;
   /** Share the host's pid namespace. */
   readonly hostPid?: boolean;
+  /** Share the pid namespace of this process, as the containers of a pod may. */
+  readonly sharePidsOf?: number;
 }
 
 /** The tests run with runc; the test of crun runs them again with this set. */
@@ -124,7 +126,7 @@ function specOf(options: BundleOptions, cgroupsPath: string): object {
     linux: {
       cgroupsPath,
       namespaces: [
-        ...(options.hostPid === true ? [] : [{ type: 'pid' }]),
+        ...(options.hostPid === true ? [] : [pidNamespace(options.sharePidsOf)]),
         { type: 'mount' },
         { type: 'ipc' },
         { type: 'uts' },
@@ -132,4 +134,8 @@ function specOf(options: BundleOptions, cgroupsPath: string): object {
       ...(memory === undefined ? {} : { resources: { memory: { limit: memory, swap: memory } } }),
     },
   };
+}
+
+function pidNamespace(pid: number | undefined): object {
+  return pid === undefined ? { type: 'pid' } : { type: 'pid', path: `/proc/${pid}/ns/pid` };
 }

@@ -124,11 +124,16 @@ export class FakeHost {
     container.phase = 'stopped';
     const finishedAtNanos = BigInt(Date.now()) * 1_000_000n;
     this.exits.set(id, { exitCode, finishedAtNanos, oomKilled });
+    this.tellExit(id);
+    this.end(container.init.pid);
+    this.end(container.monitor.pid);
+  }
+
+  /** Every instance is told of an exit, whether there was one or not. */
+  tellExit(id: string): void {
     for (const onExit of this.#watchers.values()) {
       onExit(id);
     }
-    this.end(container.init.pid);
-    this.end(container.monitor.pid);
   }
 
   /** A process is gone, whatever it held. */

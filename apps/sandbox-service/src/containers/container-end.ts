@@ -50,7 +50,7 @@ export class ContainerEnd {
     how: { readonly killed: boolean; readonly exit?: ContainerExit },
   ): Promise<void> {
     const { records, clock } = this.#deps;
-    const exit = how.exit ?? (await this.exitOf(container));
+    const exit = how.exit ?? (await this.exitOf(container.id));
     const facts = exit === undefined ? lostFacts(how.killed, clock()) : exitFacts(exit);
     const startedAtNanos = container.facts.startedAtNanos ?? 0n;
     const finishedAtNanos = max(facts.finishedAtNanos ?? 0n, startedAtNanos);
@@ -61,8 +61,8 @@ export class ContainerEnd {
     this.tell(container.id);
   }
 
-  /** What conmon wrote down of a container's end; undefined where it has not. */
-  exitOf({ id }: Container): Promise<ContainerExit | undefined> {
+  /** What conmon wrote down of the end of a container, or of a pause container; undefined where it has not. */
+  exitOf(id: string): Promise<ContainerExit | undefined> {
     const { paths, runtime } = this.#deps;
     return runtime.exitOf(id, paths.bundle(id));
   }

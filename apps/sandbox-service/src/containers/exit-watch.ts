@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '@gantry/telemetry';
 import type { PodLock } from '../pods/pod-lock.ts';
-import type { Processes, ProcessId } from '../ports.ts';
+import type { ContainerExit, Processes, ProcessId } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';
 import type { ContainerEnd } from './container-end.ts';
 
 interface Deps {
   readonly records: Records;
-  readonly processes: Pick<Processes, 'waitForExit'>;
+  readonly processes: Pick<Processes, 'isRunning' | 'waitForExit'>;
   readonly podLock: PodLock;
   readonly containerEnd: ContainerEnd;
   readonly log: Pick<Logger, 'info' | 'warn'>;
@@ -102,12 +102,35 @@ export class ExitWatch {
     if (container?.phase !== 'running') {
       return;
     }
-    const exit = await containerEnd.exitOf(container);
+    const { exit, isRumour } = await this.#lookAt(id, container.facts.monitor);
+    if (isRumour) {
+      return;
+    }
     if (exit === undefined) {
       log.warn({ container: id }, 'its conmon is gone without a word: ending the container');
       await containerEnd.killProcesses(container);
     }
     await containerEnd.recordExit(container, { killed: false, ...(exit && { exit }) });
+  }
+
+  /**
+   * How it ended. A rumour is what has neither left a record nor lost its
+   * monitor: the last word of an earlier start that was cut off.
+   */
+  async #lookAt(
+    id: string,
+    monitor: ProcessId | undefined,
+  ): Promise<{ readonly exit?: ContainerExit | undefined; readonly isRumour: boolean }> {
+    const { containerEnd, processes } = this.#deps;
+    const exit = await containerEnd.exitOf(id);
+    if (exit !== undefined) {
+      return { exit, isRumour: false };
+    }
+    if (monitor !== undefined && (await processes.isRunning(monitor))) {
+      return { isRumour: true };
+    }
+    // It may have written its last word between the two looks.
+    return { exit: await containerEnd.exitOf(id), isRumour: false };
   }
 
   /** To start a command blocks this process for milliseconds: those who wait for the exit are answered before. */
@@ -124,12 +147,16 @@ export class ExitWatch {
     }
   }
 
-  #settlePause(id: string): Promise<void> {
+  async #settlePause(id: string): Promise<void> {
     const { records, log } = this.#deps;
-    if (records.sandboxes.find(id)?.phase === 'ready') {
+    const sandbox = records.sandboxes.find(id);
+    if (sandbox?.phase !== 'ready') {
+      return;
+    }
+    const { isRumour } = await this.#lookAt(id, sandbox.facts.pause?.monitor);
+    if (!isRumour) {
       records.sandboxes.update(id, { phase: 'notready' });
       log.info({ sandbox: id }, 'pause container has exited: sandbox is not ready');
     }
-    return Promise.resolve();
   }
 }

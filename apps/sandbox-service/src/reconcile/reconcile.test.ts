@@ -165,3 +165,39 @@ test('pods of a handler that is no longer configured run on, and can be stopped 
   await second.call('removePodSandbox', { podSandboxId: sandbox });
   assert.deepEqual(node.host.leftovers(), []);
 });
+
+test('a word of an exit that is none ends nothing', async (t) => {
+  const node = await newNode(t);
+  const service = await startOn(t, node);
+  const sandbox = await runPod(service);
+  const id = await startContainer(service, sandbox);
+  // As when a start was cut off and its last word comes after the next start.
+  node.host.tellExit(id);
+  node.host.tellExit(sandbox);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal((await containerStatus(service, id)).state, ContainerState.CONTAINER_RUNNING);
+  assert.equal((await podStatus(service, sandbox)).state, PodSandboxState.SANDBOX_READY);
+  node.host.exit(id, 5);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal((await containerStatus(service, id)).exitCode, 5);
+});
+
+test('an exit right after a start that was cut off is told as conmon writes it, a moment later', async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  const sandbox = await runPod(first);
+  const id = await createContainer(first, sandbox);
+  // runtime.create and runtime.start: its record says by then whom to look for.
+  const crashed = node.host.crashAtCall(2, true);
+  first.call('startContainer', { containerId: id }).catch(() => undefined);
+  await crashed;
+  node.host.end(node.host.containers.get(id)?.init.pid ?? assert.fail('not created'));
+
+  const second = await startOn(t, node);
+  await second.service.reconciliation.recovered;
+  assert.equal((await containerStatus(second, id)).state, ContainerState.CONTAINER_RUNNING);
+  node.host.exit(id, 42);
+  await new Promise((r) => setTimeout(r, 20));
+  const { exitCode, reason } = await containerStatus(second, id);
+  assert.deepEqual([exitCode, reason], [42, 'Error']);
+});

@@ -120,8 +120,9 @@ async function finishStart(
     deps.log.info({ err, id: container.id }, 'start again after a crash');
   }
   records.containers.update(container.id, { phase: 'running' });
-  const { init } = container.facts;
-  if (init === undefined || !(await deps.start.processes.isRunning(init))) {
+  const { monitor } = container.facts;
+  // Its conmon tells how it ends, even where the program has ended by now.
+  if (monitor === undefined || !(await deps.start.processes.isRunning(monitor))) {
     await containerEnd.recordExit(records.containers.get(container.id), { killed: false });
   }
   return end(deps, operation, 'finished');

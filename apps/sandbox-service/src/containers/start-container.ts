@@ -1,5 +1,6 @@
 import { messageOf, RuntimeError } from '@gantry/errors';
 import { NamespaceMode } from '@gantry/proto';
+import { finishAll } from '../finish-all.ts';
 import type { Handlers } from '../handlers.ts';
 import { shortId } from '../ids.ts';
 import { runSteps, type Step, undoAfter } from '../journal/steps.ts';
@@ -69,7 +70,7 @@ export function startSteps(deps: StartContainerDeps): readonly Step<StartWork>[]
         work.startedAtNanos = deps.clock();
         // From here on the program may run: who repairs must know whom to look
         // for. The write costs nothing, the runtime is busy meanwhile.
-        await Promise.all([
+        await finishAll([
           runtime.start(handlers.get(facts.handler), id),
           Promise.try(() =>
             records.containers.update(id, {

@@ -1,4 +1,5 @@
 import { type RemoveContainerDeps, removeContainer } from '../containers/remove-container.ts';
+import { finishAll } from '../finish-all.ts';
 import { shortId } from '../ids.ts';
 import { runSteps, type Step } from '../journal/steps.ts';
 import { removeBundle } from '../rootfs.ts';
@@ -20,7 +21,7 @@ export function removePodSteps(deps: RemovePodDeps): readonly Step<Sandbox>[] {
       after: [],
       async run({ id }) {
         const containers = records.containers.ofSandbox(id);
-        await Promise.all(containers.map((container) => removeContainer(deps, container.id)));
+        await finishAll(containers.map((container) => removeContainer(deps, container.id)));
       },
     },
     { name: 'bundle', after: [], run: ({ id }) => removeBundle(deps, id) },

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -71,4 +71,23 @@ test("a pod's host name is its own, unless it has none or is on the network of t
   assert.equal(nameOf({ hostname: 'web' }), 'web');
   assert.equal(nameOf({}), hostname());
   assert.equal(nameOf({ hostname: 'web', linux }), hostname());
+});
+
+test('a failure is told when nothing is in the making any more', async (t) => {
+  const base = await mkdtemp(join(tmpdir(), 'files-'));
+  t.after(() => rm(base, { recursive: true, force: true }));
+  const host = new FakeHost();
+  const { promise: mounting, resolve } = Promise.withResolvers<void>();
+  host.holds.set('mounts.tmpfs', mounting);
+  const deps = {
+    paths: new Paths({ root_dir: base, state_dir: base }),
+    mounts: host.instance().ports.mounts,
+  };
+  await writeFile(join(base, 'file'), '');
+  const config = create(PodSandboxConfigSchema, { logDirectory: join(base, 'file', 'logs') });
+  const failed = assert.rejects(makeSandboxFiles(deps, id, config, true), { code: 'ENOTDIR' });
+  setTimeout(resolve, 20);
+  await failed;
+  // What undoes it would else have missed the mount.
+  assert.equal(host.mounts.size, 1);
 });

@@ -5,6 +5,7 @@ import { writeFileAtomic } from '@gantry/host';
 import type { DNSConfig, PodSandboxConfig } from '@gantry/proto';
 import { NamespaceMode } from '@gantry/proto';
 import { isMissing } from '../errno.ts';
+import { finishAll } from '../finish-all.ts';
 import type { Paths } from '../paths.ts';
 import type { Mounts } from '../ports.ts';
 
@@ -30,7 +31,7 @@ export async function makeSandboxFiles(
 ): Promise<void> {
   const directory = paths.sandbox(id);
   await mkdir(directory, { recursive: true, mode: 0o711 });
-  await Promise.all([
+  await finishAll([
     write(join(directory, 'hostname'), Promise.resolve(`${hostnameOf(config)}\n`)),
     write(join(directory, 'hosts'), hostFile('/etc/hosts')),
     write(join(directory, 'resolv.conf'), resolvConf(config.dnsConfig)),

@@ -1,5 +1,6 @@
 import { RuntimeError } from '@gantry/errors';
 import type { ContainerEnd } from '../containers/container-end.ts';
+import { finishAll } from '../finish-all.ts';
 import type { Handlers } from '../handlers.ts';
 import { shortId } from '../ids.ts';
 import { runSteps, type Step } from '../journal/steps.ts';
@@ -44,7 +45,7 @@ export function stopPodSteps(deps: StopPodDeps): readonly Step<Sandbox>[] {
       after: [],
       async run({ id }) {
         const running = records.containers.ofSandbox(id).filter((c) => c.phase === 'running');
-        await Promise.all(running.map((container) => containerEnd.kill(container)));
+        await finishAll(running.map((container) => containerEnd.kill(container)));
       },
     },
     ...networkSteps(deps),
@@ -54,7 +55,7 @@ export function stopPodSteps(deps: StopPodDeps): readonly Step<Sandbox>[] {
       after: ['containers'],
       async run({ id }) {
         const left = records.containers.ofSandbox(id).filter((c) => c.phase === 'exited');
-        await Promise.all(left.map((container) => containerEnd.deleteFromRuntime(container)));
+        await finishAll(left.map((container) => containerEnd.deleteFromRuntime(container)));
       },
     },
   ];

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import type { Logger } from '@gantry/telemetry';
 import type { ContainerEnd } from '../containers/container-end.ts';
 import { isMissing } from '../errno.ts';
+import { finishAll } from '../finish-all.ts';
 import type { Paths } from '../paths.ts';
 import type { Processes, ProcessId, Runtime } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
@@ -26,9 +27,7 @@ export async function reconcilePod(deps: ReconcilePodDeps, sandboxId: string): P
   if (sandbox === undefined) {
     return;
   }
-  await Promise.all(
-    records.containers.ofSandbox(sandboxId).map((c) => reconcileContainer(deps, c)),
-  );
+  await finishAll(records.containers.ofSandbox(sandboxId).map((c) => reconcileContainer(deps, c)));
   if (sandbox.phase === 'ready' && (await ended(deps, sandboxId, sandbox.facts.pause))) {
     records.sandboxes.update(sandboxId, { phase: 'notready' });
     log.info({ sandbox: sandboxId }, 'pause container is gone: sandbox is not ready');

@@ -14,6 +14,7 @@ interface Deps {
 
 const killedCode = 137;
 const lostCode = 255;
+const lookAgainMs = 500;
 
 /**
  * How containers end: one place that kills, that records an exit once, and
@@ -79,21 +80,39 @@ export class ContainerEnd {
   /** Resolves when the exit of a container has been recorded, or it is gone; rejects on abort. */
   waitForExit(id: string, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const settle = () => {
+      const waiting = this.#waiting.get(id) ?? new Set();
+      const leave = () => {
+        clearInterval(timer);
         signal.removeEventListener('abort', onAbort);
         waiting.delete(settle);
+        if (waiting.size === 0) {
+          this.#waiting.delete(id);
+        }
+      };
+      const settle = () => {
+        leave();
         resolve();
       };
       const onAbort = () => {
-        waiting.delete(settle);
+        leave();
         reject(signal.reason as Error);
       };
-      const waiting = this.#waiting.get(id) ?? new Set();
+      // Another instance may have written it down and cleared it away before we were told.
+      const timer = setInterval(() => {
+        try {
+          if (this.#isOver(id)) {
+            settle();
+          }
+        } catch (error) {
+          leave();
+          reject(error as Error);
+        }
+      }, lookAgainMs);
+      timer.unref();
       this.#waiting.set(id, waiting);
       waiting.add(settle);
       signal.addEventListener('abort', onAbort, { once: true });
-      const phase = this.#deps.records.containers.find(id)?.phase;
-      if (phase === undefined || phase === 'exited') {
+      if (this.#isOver(id)) {
         settle();
       } else if (signal.aborted) {
         onAbort();
@@ -101,12 +120,16 @@ export class ContainerEnd {
     });
   }
 
+  #isOver(id: string): boolean {
+    const phase = this.#deps.records.containers.find(id)?.phase;
+    return phase === undefined || phase === 'exited';
+  }
+
   /** Wakes those who wait for a container whose exit has been recorded, here or by another instance. */
   tell(id: string): void {
     for (const settle of this.#waiting.get(id) ?? []) {
       settle();
     }
-    this.#waiting.delete(id);
   }
 }
 

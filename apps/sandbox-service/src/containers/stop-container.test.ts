@@ -95,3 +95,15 @@ test('two stops at the same moment send one signal', async (t) => {
   await Promise.all(both);
   assert.deepEqual(signals, [15]);
 });
+
+test('an exit that another instance wrote down, and cleared away, ends the wait', async (t) => {
+  const service = await startAlone(t);
+  const containerId = await startContainer(service, await runPod(service));
+  service.node.host.onSignal = () => undefined;
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+  const stopped = service.call('stopContainer', { containerId, timeout: 3600n });
+  await settle();
+  service.world.records.containers.update(containerId, { phase: 'exited' });
+  t.mock.timers.tick(1000);
+  await stopped;
+});

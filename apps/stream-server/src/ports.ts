@@ -13,9 +13,14 @@ export interface ExecTarget {
 export interface Targets {
   /**
    * The target of a container id or unique prefix. Throws `not-found` for an
-   * unknown one and `failed-precondition` for one that does not run.
+   * unknown one and `failed-precondition` for one that does not run. May tell
+   * what it was told some time ago unless `fresh` is set: a container that has
+   * ended since is for the runtime to refuse.
    */
-  find(containerId: string, options: { readonly signal: AbortSignal }): Promise<ExecTarget>;
+  find(
+    containerId: string,
+    options: { readonly signal: AbortSignal; readonly fresh?: boolean },
+  ): Promise<ExecTarget>;
 }
 
 /** How an exec ended. */

@@ -13,17 +13,29 @@ interface Deps {
   readonly stateDir: string;
 }
 
-/** What stream-server needs to run a command beside a container's first process. */
+/** How many processes are remembered; a pod of the kubelet has few containers, a node some hundred pods. */
+const maxRemembered = 512;
+
+/**
+ * What stream-server needs to run a command beside a container's first
+ * process. That is read from its config.json once: the container runs what was
+ * there at its creation, whatever the file says later.
+ */
 export function getExecTarget(deps: Deps): TargetsMethod<'getExecTarget'> {
   const { records, paths, handlers, stateDir } = deps;
+  const processes = new Map<string, Uint8Array>();
   return async ({ containerId }) => {
     const { id, sandboxId, phase, facts } = records.getContainer(containerId);
     if (phase !== 'running') {
+      processes.delete(id);
       throw new RuntimeError('failed-precondition', `container ${id}: it is ${phase}, not running`);
     }
-    const spec = await readSpec(paths, id);
-    if (spec === undefined) {
-      throw new RuntimeError('internal', `container ${id}: its config.json is gone`);
+    const processJson = processes.get(id) ?? (await readProcess(paths, id));
+    // Put back at the end: the one that was asked for longest ago goes first.
+    processes.delete(id);
+    processes.set(id, processJson);
+    if (processes.size > maxRemembered) {
+      processes.delete(processes.keys().next().value ?? id);
     }
     const handler = handlers.get(facts.handler);
     return {
@@ -34,8 +46,16 @@ export function getExecTarget(deps: Deps): TargetsMethod<'getExecTarget'> {
         `--root=${runtimeRootOf(stateDir, handler.name)}`,
         ...(handler.systemdCgroup ? ['--systemd-cgroup'] : []),
       ],
-      processJson: Buffer.from(JSON.stringify(spec.process)),
+      processJson,
       pid: facts.init?.pid ?? 0,
     };
   };
+}
+
+async function readProcess(paths: Paths, id: string): Promise<Uint8Array> {
+  const spec = await readSpec(paths, id);
+  if (spec === undefined) {
+    throw new RuntimeError('internal', `container ${id}: its config.json is gone`);
+  }
+  return Buffer.from(JSON.stringify(spec.process));
 }

@@ -70,6 +70,17 @@ test('outputs are pipes that a program may open again', async (t) => {
   assert.equal(Buffer.from(stderr).toString(), 'two\n');
 });
 
+test('nothing of our environment but the path is the runtime’s business', async (t) => {
+  process.env['LISTEN_FDS'] = '2';
+  t.after(() => delete process.env['LISTEN_FDS']);
+  const { runtime, target } = await setUp(t, `${ran}; echo "$LISTEN_FDS,$HOME,$PATH"`);
+  await using exec = runtime.exec(target, ['x']);
+  await exec.exited;
+  await exec.drained;
+  const { stdout } = exec.output();
+  assert.match(Buffer.from(stdout).toString(), /^,,.*\/usr\/sbin:\/usr\/bin:\/sbin:\/bin\n$/);
+});
+
 test('without a pid file nothing was started, and the runtime says why', async (t) => {
   const { runtime, target } = await setUp(t, 'echo \'level=error msg="no \\"x\\""\' >&2; exit 255');
   await using exec = runtime.exec(target, ['x']);

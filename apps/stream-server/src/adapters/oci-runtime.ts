@@ -184,10 +184,19 @@ function spawnRuntime(
     files.pid,
     target.containerId,
   ];
-  const child = spawn(target.runtimePath, args, { stdio: ['ignore', ...outputs] });
+  const child = spawn(target.runtimePath, args, {
+    stdio: ['ignore', ...outputs],
+    env: runtimeEnvironment(),
+  });
   // It may come after the end too, and must not end this service.
   child.on('error', () => undefined);
   return child;
+}
+
+/** Bare: runc would hand on descriptors for a LISTEN_FDS that was meant for us. */
+function runtimeEnvironment(): Record<string, string> {
+  const paths = [process.env['PATH'], '/usr/sbin:/usr/bin:/sbin:/bin'];
+  return { PATH: paths.filter(Boolean).join(':') };
 }
 
 function isWritten(path: string): boolean {

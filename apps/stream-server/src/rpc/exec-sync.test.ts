@@ -13,7 +13,7 @@ const target: ExecTarget = {
   processJson: new Uint8Array(),
 };
 
-function setUp(drainTimeoutMs = 0) {
+function setUp(drainTimeoutMs = 0, again?: RuntimeError) {
   const events: string[] = [];
   const exited = Promise.withResolvers<ExecExit>();
   const drained = Promise.withResolvers<void>();
@@ -34,8 +34,11 @@ function setUp(drainTimeoutMs = 0) {
   };
   const handler = execSync({
     targets: {
-      find: (id) => {
-        events.push(`find ${id}`);
+      find: (id, { fresh }) => {
+        events.push(`find ${id}${fresh === true ? ' again' : ''}`);
+        if (fresh === true && again !== undefined) {
+          return Promise.reject(again);
+        }
         return id === 'gone'
           ? Promise.reject(new RuntimeError('not-found', 'container gone: not found'))
           : Promise.resolve(target);
@@ -111,6 +114,28 @@ test('a command that can not be started is unknown, in the runtime’s words', a
     message: 'exec in container c1full: "ls -l": executable file not found in $PATH',
   });
   assert.ok(events.includes('dispose'));
+});
+
+for (const [what, end] of [
+  ['refused', (exited) => exited.resolve({ started: false, words: 'container does not exist' })],
+  ['not run', (exited) => exited.reject(new RuntimeError('failed-precondition', 'no runc'))],
+] as readonly [string, (exited: PromiseWithResolvers<ExecExit>) => void][]) {
+  test(`a container that has ended is told as such when its command is ${what}`, async () => {
+    const { call, events, exited } = setUp(
+      0,
+      new RuntimeError('not-found', 'container c1full: not found'),
+    );
+    end(exited);
+    await assert.rejects(call(), { kind: 'not-found' });
+    assert.ok(events.includes('find c1full again'));
+    assert.ok(events.includes('dispose'));
+  });
+}
+
+test('the runtime’s words are told when nobody knows of the container', async () => {
+  const { call, exited } = setUp(0, new RuntimeError('unavailable', 'nobody listens'));
+  exited.resolve({ started: false, words: 'no such file' });
+  await assert.rejects(call(), { kind: 'unknown', message: /no such file$/ });
 });
 
 test('a runtime that can not be run keeps its kind', async () => {

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CallContext } from '@gantry/bus';
-import { kindOf, RuntimeError } from '@gantry/errors';
+import { isKind, kindOf, RuntimeError } from '@gantry/errors';
 import type { ExecSyncRequest } from '@gantry/proto';
 import { withSpan } from '@gantry/telemetry';
 import type { ExecTarget, RunningExec, Runtime, Targets } from '../ports.ts';
@@ -41,7 +41,7 @@ export function execSync(
       using stop = stopper(what, request.timeout, timeoutMs, signal);
       await using exec = start(deps.runtime, target, request.cmd, what);
       try {
-        return await Promise.race([finish(exec, target, what, deps), stop.rejected]);
+        return await Promise.race([finish(exec, target, what, deps, signal), stop.rejected]);
       } catch (error) {
         // Whatever it was: nothing of this exec goes on after the answer.
         await exec.kill();
@@ -86,26 +86,45 @@ async function finish(
   exec: RunningExec,
   target: ExecTarget,
   what: string,
-  { drainTimeoutMs }: ExecSyncDeps,
+  { drainTimeoutMs, targets }: ExecSyncDeps,
+  signal: AbortSignal,
 ): Promise<ExecSyncResult> {
-  const ended = endOf(exec, what);
+  const ended = endOf(exec, what, () => checkStillThere(targets, target.containerId, signal));
   const exit = await (drainTimeoutMs === 0 ? ended : drained(exec, ended, target, drainTimeoutMs));
   return { ...exec.output(), exitCode: exit };
 }
 
 /** The exit code, once the command has ended and its outputs too. */
-async function endOf(exec: RunningExec, what: string): Promise<number> {
+async function endOf(
+  exec: RunningExec,
+  what: string,
+  checkContainer: () => Promise<void>,
+): Promise<number> {
   let exit: Awaited<RunningExec['exited']>;
   try {
     exit = await exec.exited;
   } catch (cause) {
+    await checkContainer();
     throw new RuntimeError(kindOf(cause), what, { cause });
   }
   if (!exit.started) {
+    await checkContainer();
     throw new RuntimeError('unknown', `${what}: ${exit.words}`);
   }
   await exec.drained;
   return exit.exitCode;
+}
+
+/** Throws when the container has ended since its target was told: then that is what is wrong. */
+async function checkStillThere(targets: Targets, id: string, signal: AbortSignal): Promise<void> {
+  try {
+    await targets.find(id, { signal, fresh: true });
+  } catch (error) {
+    if (isKind(error, 'not-found') || isKind(error, 'failed-precondition')) {
+      throw error;
+    }
+    // Whatever else: the runtime's own words say more.
+  }
 }
 
 /** Background processes of the command may hold its outputs: waits for them as long as configured. */

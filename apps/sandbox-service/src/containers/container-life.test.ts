@@ -90,6 +90,32 @@ test('a start whose caller leaves is undone, and can be tried again', async (t) 
   assert.equal(host.containers.get(containerId)?.phase, 'running');
 });
 
+test('a start whose caller leaves late leaves no process in the record', async (t) => {
+  const service = await startAlone(t);
+  const { host } = service.node;
+  const containerId = await createContainer(service, await runPod(service));
+  const hold = Promise.withResolvers<void>();
+  host.holds.set('runtime.start', hold.promise);
+  const caller = new AbortController();
+  const start = service.call('startContainer', { containerId }, { signal: caller.signal });
+  const { records } = service.world;
+  while (records.containers.get(containerId).facts.init === undefined) {
+    await new Promise(setImmediate);
+  }
+  caller.abort();
+  host.failures.set('runtime.start', new Error('no'));
+  hold.resolve();
+  await assert.rejects(start);
+  host.holds.clear();
+  host.failures.clear();
+
+  // Who repairs a later start takes a process in the record for one that was let go.
+  const { init, monitor, startedAtNanos } = records.containers.get(containerId).facts;
+  assert.deepEqual([init, monitor, startedAtNanos], [undefined, undefined, undefined]);
+  await service.call('startContainer', { containerId });
+  assert.equal(host.containers.get(containerId)?.phase, 'running');
+});
+
 test('a program that ends before its start is written down has run and exited', async (t) => {
   const service = await startAlone(t);
   const { host } = service.node;

@@ -30,6 +30,12 @@ export interface StartWork {
 
 const operation = 'start-container';
 const startErrorCode = 128;
+const notStarted = {
+  inRuntime: false,
+  init: undefined,
+  monitor: undefined,
+  startedAtNanos: undefined,
+};
 
 /** How a container gets to run: conmon has the OCI runtime create it, then the user's program is let go. */
 export function startSteps(deps: StartContainerDeps): readonly Step<StartWork>[] {
@@ -120,7 +126,7 @@ export async function startContainer(
       records.containers.update(
         id,
         signal.aborted && isUndone
-          ? { facts: { inRuntime: false } }
+          ? { facts: notStarted }
           : { phase: 'exited', facts: { ...startError(deps, error), inRuntime: !isUndone } },
       );
       records.journal.end(op, 'failed', error);

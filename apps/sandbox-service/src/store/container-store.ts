@@ -4,7 +4,7 @@ import { type ContainerConfig, ContainerConfigSchema } from '@gantry/proto';
 import type { Store } from '@gantry/store';
 import type { ObjectId } from '../ids.ts';
 import type { ProcessId } from '../ports.ts';
-import { readFacts, writeFacts } from './facts-json.ts';
+import { type Change, readFacts, writeFacts } from './facts-json.ts';
 import type { ImageFacts } from './sandbox-store.ts';
 
 /*
@@ -143,16 +143,16 @@ export class ContainerStore {
     return counts;
   }
 
-  /** Changes the phase, some facts, or both; returns what stands now. */
+  /** Changes the phase, some facts, or both; an undefined fact is removed. Returns what stands now. */
   update(
     id: string,
-    change: { readonly phase?: ContainerPhase; readonly facts?: Partial<ContainerFacts> },
+    change: { readonly phase?: ContainerPhase; readonly facts?: Change<ContainerFacts> },
   ): Container {
     const old = this.get(id);
     const container: Container = {
       ...old,
       phase: change.phase ?? old.phase,
-      facts: { ...old.facts, ...change.facts },
+      facts: { ...old.facts, ...change.facts } as ContainerFacts,
     };
     this.#store
       .prepare('UPDATE containers SET phase = ?, facts = ? WHERE id = ?')

@@ -2,6 +2,9 @@
  * JSON that keeps nanoseconds: a bigint is written as {"$n": "<digits>"}.
  */
 
+/** A change of facts: what is left out stays, what is undefined is removed. */
+export type Change<T> = { readonly [K in keyof T]?: T[K] | undefined };
+
 /** The JSON of a record's facts. */
 export function writeFacts(facts: unknown): string {
   return JSON.stringify(facts, (_, value: unknown) =>

@@ -4,7 +4,7 @@ import { type PodSandboxConfig, PodSandboxConfigSchema } from '@gantry/proto';
 import type { Store } from '@gantry/store';
 import type { ObjectId } from '../ids.ts';
 import type { Attachment, ProcessId } from '../ports.ts';
-import { readFacts, writeFacts } from './facts-json.ts';
+import { type Change, readFacts, writeFacts } from './facts-json.ts';
 
 /*
  * A pod's life. There is no way back.
@@ -114,16 +114,16 @@ export class SandboxStore {
     return rows.map((row) => this.#sandboxOf(row));
   }
 
-  /** Changes the phase, some facts, or both; returns what stands now. */
+  /** Changes the phase, some facts, or both; an undefined fact is removed. Returns what stands now. */
   update(
     id: string,
-    change: { readonly phase?: SandboxPhase; readonly facts?: Partial<SandboxFacts> },
+    change: { readonly phase?: SandboxPhase; readonly facts?: Change<SandboxFacts> },
   ): Sandbox {
     const old = this.get(id);
     const sandbox: Sandbox = {
       ...old,
       phase: change.phase ?? old.phase,
-      facts: { ...old.facts, ...change.facts },
+      facts: { ...old.facts, ...change.facts } as SandboxFacts,
     };
     this.#store
       .prepare('UPDATE sandboxes SET phase = ?, facts = ? WHERE id = ?')

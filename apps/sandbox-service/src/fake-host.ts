@@ -65,6 +65,8 @@ export class FakeHost {
   readonly exits = new Map<string, ContainerExit>();
   readonly alive = new Set<number>();
   readonly handlers: RuntimeHandler[] = [handler];
+  /** What each DEL was told. */
+  readonly detached: unknown[] = [];
   /** Every call, as `port.method`, with the first argument where that is text. */
   readonly calls: string[] = [];
   /** Throws, by `port.method`: the call has had no effect then. */
@@ -231,7 +233,8 @@ export class FakeHost {
         this.addresses.set(pod.sandboxId, '10.0.0.7');
         return Promise.resolve({ ips: ['10.0.0.7', 'fd00::7'], result: { ok: 1 }, config: {} });
       },
-      detach: (pod) => {
+      detach: (pod, { config }) => {
+        this.detached.push(config);
         this.addresses.delete(pod.sandboxId);
         return Promise.resolve();
       },

@@ -6,7 +6,6 @@ test('the first failure is thrown, and not before the rest has ended', async () 
   const { promise, resolve } = Promise.withResolvers<void>();
   const state = { settled: false };
   const all = finishAll([
-    undefined,
     promise,
     Promise.reject(new Error('first')),
     Promise.reject(new Error('second')),

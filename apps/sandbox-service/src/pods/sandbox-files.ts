@@ -35,7 +35,7 @@ export async function makeSandboxFiles(
     write(join(directory, 'hostname'), Promise.resolve(`${hostnameOf(config)}\n`)),
     write(join(directory, 'hosts'), hostFile('/etc/hosts')),
     write(join(directory, 'resolv.conf'), resolvConf(config.dnsConfig)),
-    ownShm ? makeShm(mounts, paths.shm(id)) : undefined,
+    ownShm ? makeShm(mounts, paths.shm(id)) : Promise.resolve(),
     makeLogDirectory(config.logDirectory),
   ]);
 }

@@ -70,8 +70,12 @@ function networkSteps({ paths, network, namespaces }: StopPodDeps): readonly Ste
         if (!facts.hostNetwork) {
           const netnsPath = paths.netns(id);
           const pod = podNetwork(id, config, { netnsPath, cgroupParent: facts.cgroupParent });
+          // A record of another version may lack it; without any, nothing was attached.
+          const used = facts.networkConfig ?? facts.attachment?.config;
           const result = facts.attachment?.result;
-          await network.detach(pod, { config: facts.networkConfig, result });
+          if (used !== undefined) {
+            await network.detach(pod, { config: used, result });
+          }
         }
       },
     },

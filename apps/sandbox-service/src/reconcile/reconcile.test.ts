@@ -201,3 +201,22 @@ test('an exit right after a start that was cut off is told as conmon writes it, 
   const { exitCode, reason } = await containerStatus(second, id);
   assert.deepEqual([exitCode, reason], [42, 'Error']);
 });
+
+test('a pod whose record knows no network configuration can be stopped', async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  const sandbox = await runPod(first);
+  const { records } = first.world;
+  const { attachment } = records.sandboxes.get(sandbox).facts;
+  records.sandboxes.update(sandbox, { facts: { networkConfig: undefined } });
+  assert.deepEqual(node.host.detached, []);
+  await first.call('stopPodSandbox', { podSandboxId: sandbox });
+  assert.deepEqual(node.host.detached, [attachment?.config]);
+
+  const other = await runPod(first, 'other');
+  records.sandboxes.update(other, {
+    facts: { networkConfig: undefined, attachment: undefined },
+  });
+  await first.call('stopPodSandbox', { podSandboxId: other });
+  assert.equal(node.host.detached.length, 1);
+});

@@ -67,6 +67,10 @@ export class FakeHost {
   readonly handlers: RuntimeHandler[] = [handler];
   /** What each DEL was told. */
   readonly detached: unknown[] = [];
+  /** Whom each killAll was told to kill. */
+  readonly killed: { readonly init: ProcessId | undefined; monitor: ProcessId | undefined }[] = [];
+  /** Changes when the host is started anew. */
+  bootId = 'boot-1';
   /** Every call, as `port.method`, with the first argument where that is text. */
   readonly calls: string[] = [];
   /** Throws, by `port.method`: the call has had no effect then. */
@@ -154,6 +158,8 @@ export class FakeHost {
     }
     this.exits.clear();
     this.alive.clear();
+    this.killed.length = 0;
+    this.bootId += '1';
   }
 
   /** What is left on the host, in words; empty when nothing is. */
@@ -270,7 +276,8 @@ export class FakeHost {
         }
         return Promise.resolve(id !== undefined);
       },
-      killAll: (_, id) => {
+      killAll: (_, id, init, monitor) => {
+        this.killed.push({ init, monitor });
         this.exit(id, 137);
         return Promise.resolve();
       },

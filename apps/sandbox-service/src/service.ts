@@ -70,6 +70,7 @@ async function start(context: ServiceContext): Promise<StartedService> {
       specs: openSpecs({ facts, paths, handlers, records, config }),
       clock: () => BigInt(Date.now()) * 1_000_000n,
       version: packageVersion(),
+      bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
     }),
   );
   let recovering: string | undefined = 'recovering: looking at the pods that were there';

@@ -23,6 +23,7 @@ import type {
   Runtime,
   Specs,
 } from './ports.ts';
+import { forgetEarlierBoot } from './reconcile/forget-earlier-boot.ts';
 import { type Reconciliation, startReconciliation } from './reconcile/reconcile.ts';
 import { repair } from './reconcile/repair.ts';
 import { gated } from './recovery-gate.ts';
@@ -68,6 +69,8 @@ export interface World {
   readonly metrics: Registry;
   readonly faultPoint: (name: string) => void;
   readonly version: string;
+  /** Differs from one start of the host to the next. */
+  readonly bootId: string;
 }
 
 export interface SandboxService extends AsyncDisposable {
@@ -81,6 +84,7 @@ export async function startSandboxService(world: World): Promise<SandboxService>
   for (const directory of [paths.locks, paths.netnses, paths.sandboxes, paths.bundles]) {
     await mkdir(directory, { recursive: true, mode: 0o711 });
   }
+  forgetEarlierBoot(records, world.bootId);
   const stopping = new AbortController();
   await using undo = new AsyncDisposableStack();
   const work = wire(world, undo.use(new SharedCreations()));

@@ -96,6 +96,7 @@ export async function startOn(t: TestContext, node: Node): Promise<TestService> 
     metrics: newRegistry({ service: 'sandbox', instance: 'test' }),
     faultPoint: () => undefined,
     version: '1.2.3',
+    bootId: node.host.bootId,
   };
   const service = await startSandboxService(world);
   let isDead = false;

@@ -202,6 +202,32 @@ test('an exit right after a start that was cut off is told as conmon writes it, 
   assert.deepEqual([exitCode, reason], [42, 'Error']);
 });
 
+test('after a reboot a process that has the pid of an earlier one is not taken for it', async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  const sandbox = await runPod(first);
+  const id = await startContainer(first, sandbox);
+  const { init, monitor } = first.world.records.containers.get(id).facts;
+  const { pause } = first.world.records.sandboxes.get(sandbox).facts;
+  first.crash();
+  node.host.reboot();
+  const strangers = [init, monitor, pause?.init, pause?.monitor].map(
+    (process) => process?.pid ?? 0,
+  );
+  for (const pid of strangers) {
+    node.host.alive.add(pid);
+  }
+
+  const second = await startOn(t, node);
+  await second.service.reconciliation.finished;
+  assert.equal((await containerStatus(second, id)).reason, 'Unknown');
+  assert.equal((await podStatus(second, sandbox)).state, PodSandboxState.SANDBOX_NOTREADY);
+  await second.call('removePodSandbox', { podSandboxId: sandbox });
+  for (const call of node.host.killed) {
+    assert.deepEqual(call, { init: undefined, monitor: undefined });
+  }
+});
+
 test('a pod whose record knows no network configuration can be stopped', async (t) => {
   const node = await newNode(t);
   const first = await startOn(t, node);

@@ -1,6 +1,9 @@
 import type { Store } from '@gantry/store';
 
-/** Single facts about the node that a client told us. */
+/** What a kubelet told of the node, and the start of the host that the records are of. */
+type Key = 'pod_cidr' | 'boot_id';
+
+/** Single facts about the node. */
 export class SettingStore {
   readonly #store: Store;
 
@@ -8,13 +11,13 @@ export class SettingStore {
     this.#store = store;
   }
 
-  get(key: 'pod_cidr'): string | undefined {
+  get(key: Key): string | undefined {
     return this.#store
       .prepare<{ value: string }>('SELECT value FROM settings WHERE key = ?')
       .get(key)?.value;
   }
 
-  set(key: 'pod_cidr', value: string): void {
+  set(key: Key, value: string): void {
     this.#store
       .prepare(
         'INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',

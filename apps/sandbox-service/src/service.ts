@@ -17,6 +17,7 @@ import { handlerProblem } from './rpc/status.ts';
 import { gatherHostFacts } from './specs/host-facts.ts';
 import { openSpecs } from './specs/open-specs.ts';
 import { startSandboxService } from './start-sandbox-service.ts';
+import { hostFigures } from './stats/figures.ts';
 import { openRecords } from './store/records.ts';
 
 /** Pods and containers of one node. Any number of instances may run beside each other. */
@@ -68,6 +69,7 @@ async function start(context: ServiceContext): Promise<StartedService> {
       locks: hostLocks,
       processes: hostProcesses,
       specs: openSpecs({ facts, paths, handlers, records, config }),
+      figures: hostFigures(),
       clock: () => BigInt(Date.now()) * 1_000_000n,
       version: packageVersion(),
       bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),

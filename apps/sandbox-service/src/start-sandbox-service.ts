@@ -27,10 +27,12 @@ import { forgetEarlierBoot } from './reconcile/forget-earlier-boot.ts';
 import { type Reconciliation, startReconciliation } from './reconcile/reconcile.ts';
 import { repair } from './reconcile/repair.ts';
 import { gated } from './recovery-gate.ts';
+import { containerStats } from './rpc/container-stats.ts';
 import { containerStatusMethod } from './rpc/container-status.ts';
 import { createContainerMethod } from './rpc/create-container.ts';
 import { explain } from './rpc/explain.ts';
 import { getExecTarget } from './rpc/get-exec-target.ts';
+import { listContainerStats } from './rpc/list-container-stats.ts';
 import { listContainers } from './rpc/list-containers.ts';
 import { listPodSandbox } from './rpc/list-pod-sandbox.ts';
 import { podSandboxStatus } from './rpc/pod-sandbox-status.ts';
@@ -43,11 +45,14 @@ import { startContainerMethod } from './rpc/start-container.ts';
 import { status } from './rpc/status.ts';
 import { stopContainer } from './rpc/stop-container.ts';
 import { stopPodSandbox } from './rpc/stop-pod-sandbox.ts';
+import { streamContainerStats } from './rpc/stream-container-stats.ts';
 import { streamContainers } from './rpc/stream-containers.ts';
 import { streamPodSandboxes } from './rpc/stream-pod-sandboxes.ts';
 import { updateRuntimeConfig } from './rpc/update-runtime-config.ts';
 import { version } from './rpc/version.ts';
 import { SharedCreations } from './shared-creation.ts';
+import { ContainerFigures } from './stats/container-stats.ts';
+import type { Figures } from './stats/figures.ts';
 import type { Records } from './store/records.ts';
 
 /** Everything that this service needs of the world. */
@@ -64,6 +69,7 @@ export interface World {
   readonly locks: Locks;
   readonly processes: Processes;
   readonly specs: Specs;
+  readonly figures: Figures;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Registry;
@@ -157,6 +163,7 @@ function wire(world: World, creations: SharedCreations) {
 
 function methods(world: World, work: Work): RawHandlers {
   const { podLock, stops, exits } = work;
+  const stats = { ...world, containerFigures: new ContainerFigures(world) };
   return new Map([
     ...busHandlers(RuntimeService, {
       version: version(world.version),
@@ -177,6 +184,9 @@ function methods(world: World, work: Work): RawHandlers {
       streamContainers: streamContainers(world),
       containerStatus: containerStatusMethod(world),
       reopenContainerLog: reopenContainerLog(world),
+      containerStats: containerStats(stats),
+      listContainerStats: listContainerStats(stats),
+      streamContainerStats: streamContainerStats(stats),
     }),
     ...busHandlers(Targets, {
       getExecTarget: getExecTarget({ ...world, stateDir: world.config.state_dir }),

@@ -25,12 +25,14 @@ import { FakeHost } from './fake-host.ts';
 import { Handlers } from './handlers.ts';
 import { Paths } from './paths.ts';
 import { type SandboxService, startSandboxService, type World } from './start-sandbox-service.ts';
+import { FakeFigures } from './stats/fake-figures.ts';
 import { openRecords } from './store/records.ts';
 
 /** A directory and a faked host that outlive the services that a test starts and kills. */
 export interface Node {
   readonly directory: string;
   readonly host: FakeHost;
+  readonly figures: FakeFigures;
   readonly config: Config;
 }
 
@@ -77,7 +79,7 @@ export async function newNode(t: TestContext): Promise<Node> {
     root_dir: join(directory, 'root'),
     state_dir: join(directory, 'state'),
   });
-  return { directory, config, host: new FakeHost() };
+  return { directory, config, host: new FakeHost(), figures: new FakeFigures() };
 }
 
 /** Starts an instance on the node; it is disposed of, or left for dead, when the test ends. */
@@ -91,6 +93,7 @@ export async function startOn(t: TestContext, node: Node): Promise<TestService> 
     paths,
     records,
     handlers: new Handlers(node.host.handlers, 'runc'),
+    figures: node.figures,
     clock: () => BigInt(Date.now()) * 1_000_000n,
     log: silent,
     metrics: newRegistry({ service: 'sandbox', instance: 'test' }),

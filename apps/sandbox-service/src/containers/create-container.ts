@@ -110,7 +110,7 @@ async function makeContainer(
           ...learnt,
           delivered: creation.awaited(),
           createdAtNanos: deps.clock(),
-          ...(root === undefined ? {} : { image: imageFacts(root.image) }),
+          ...(root && { image: imageFacts(root.image), upperDir: root.upperDir }),
         },
       });
       records.journal.end(op, 'done');

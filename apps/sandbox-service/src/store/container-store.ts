@@ -50,6 +50,8 @@ export interface ContainerFacts {
   /** That signal was sent: it is sent once only. */
   readonly stopSignaled?: boolean;
   readonly cgroupsPath?: string;
+  /** Holds what it writes to its root; image-service owns it. */
+  readonly upperDir?: string;
   readonly init?: ProcessId;
   readonly monitor?: ProcessId;
   /** The OCI runtime may know of it. */

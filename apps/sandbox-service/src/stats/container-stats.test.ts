@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createContainer, runPod, startAlone, startContainer } from '../testing.ts';
+
+const memory = {
+  usage: 10n,
+  workingSet: 8n,
+  available: 92n,
+  rss: 5n,
+  pageFaults: 3n,
+  majorPageFaults: 1n,
+};
+const unknown = 'f'.repeat(64);
+
+test('a running container shows what its cgroup uses and what it has written', async (t) => {
+  const service = await startAlone(t);
+  const { figures } = service.node;
+  const containerId = await startContainer(service, await runPod(service));
+  figures.readings.set(`/gantry/${containerId}`, {
+    cpu: { usageNanos: 77n },
+    memory,
+    swap: { usage: 4n },
+  });
+  figures.layers.set('/upper', { bytes: 4096n, inodes: 2n, mountPoint: '/' });
+  const { stats } = await service.call('containerStats', { containerId: containerId.slice(0, 9) });
+  assert.equal(stats?.attributes?.id, containerId);
+  assert.equal(stats.attributes.metadata?.name, 'main');
+  assert.deepEqual(stats.attributes.labels, { role: 'main' });
+  assert.equal(stats.cpu?.usageCoreNanoSeconds?.value, 77n);
+  assert.equal(stats.memory?.workingSetBytes?.value, 8n);
+  assert.equal(stats.memory.availableBytes?.value, 92n);
+  assert.equal(stats.memory.usageBytes?.value, 10n);
+  assert.equal(stats.memory.rssBytes?.value, 5n);
+  assert.equal(stats.memory.pageFaults?.value, 3n);
+  assert.equal(stats.memory.majorPageFaults?.value, 1n);
+  assert.equal(stats.swap?.swapUsageBytes?.value, 4n);
+  assert.equal(stats.swap.swapAvailableBytes, undefined);
+  assert.equal(stats.io, undefined);
+  assert.equal(stats.writableLayer?.usedBytes?.value, 4096n);
+  assert.equal(stats.writableLayer.inodesUsed?.value, 2n);
+  assert.equal(stats.writableLayer.fsId?.mountpoint, '/');
+  for (const part of [stats.cpu, stats.memory, stats.swap, stats.writableLayer]) {
+    assert.ok(part.timestamp > 1_600_000_000_000_000_000n);
+  }
+});
+
+test('a container that does not run shows its writable layer alone', async (t) => {
+  const service = await startAlone(t);
+  const { figures } = service.node;
+  const pod = await runPod(service);
+  const created = await createContainer(service, pod, 'created');
+  const ended = await startContainer(service, pod, 'ended');
+  for (const id of [created, ended]) {
+    figures.readings.set(`/gantry/${id}`, { cpu: { usageNanos: 1n }, memory });
+  }
+  figures.layers.set('/upper', { bytes: 1n, inodes: 1n, mountPoint: '/' });
+  await service.call('stopContainer', { containerId: ended });
+  for (const containerId of [created, ended]) {
+    const { stats } = await service.call('containerStats', { containerId });
+    assert.deepEqual([stats?.cpu, stats?.memory], [undefined, undefined]);
+    assert.equal(stats?.writableLayer?.usedBytes?.value, 1n);
+  }
+});
+
+test('an id that nobody has is not found, and an empty one is refused', async (t) => {
+  const service = await startAlone(t);
+  await assert.rejects(service.call('containerStats', { containerId: unknown }), {
+    kind: 'not-found',
+  });
+  await assert.rejects(service.call('containerStats', { containerId: '' }), {
+    kind: 'invalid-argument',
+  });
+});
+
+test('all conditions of a list must hold, and no pause container is in it', async (t) => {
+  const service = await startAlone(t);
+  const [a, b] = [await runPod(service, 'a'), await runPod(service, 'b')];
+  const one = await startContainer(service, a, 'one');
+  const two = await startContainer(service, a, 'two');
+  const other = await startContainer(service, b, 'one');
+  const listed = async (filter: object) => {
+    const { stats } = await service.call('listContainerStats', { filter });
+    return stats.map((s) => s.attributes?.id);
+  };
+  assert.deepEqual(new Set(await listed({})), new Set([one, two, other]));
+  assert.deepEqual(await listed({ id: two.slice(0, 12) }), [two]);
+  assert.deepEqual(new Set(await listed({ podSandboxId: a.slice(0, 12) })), new Set([one, two]));
+  assert.deepEqual(await listed({ podSandboxId: b, labelSelector: { role: 'one' } }), [other]);
+  assert.deepEqual(await listed({ podSandboxId: b, labelSelector: { role: 'two' } }), []);
+  assert.deepEqual(await listed({ id: unknown }), []);
+});

@@ -1,0 +1,28 @@
+import type { CgroupReading } from './cgroup-reading.ts';
+import type { Figures } from './figures.ts';
+import type { NetworkDevice } from './network-devices.ts';
+import type { LayerUsage } from './writable-layers.ts';
+
+/** Figures that a test sets; what it did not set is gone from the host. */
+export class FakeFigures implements Figures {
+  readonly readings = new Map<string, CgroupReading>();
+  readonly processes = new Map<string, number>();
+  readonly devices = new Map<number, readonly NetworkDevice[]>();
+  readonly layers = new Map<string, LayerUsage>();
+
+  cgroup(cgroupPath: string): Promise<CgroupReading> {
+    return Promise.resolve(this.readings.get(cgroupPath) ?? {});
+  }
+
+  countProcesses(cgroupPath: string): Promise<number> {
+    return Promise.resolve(this.processes.get(cgroupPath) ?? 0);
+  }
+
+  networkDevices(pid: number): Promise<readonly NetworkDevice[] | undefined> {
+    return Promise.resolve(this.devices.get(pid));
+  }
+
+  writableLayer(upperDir: string): Promise<LayerUsage | undefined> {
+    return Promise.resolve(this.layers.get(upperDir));
+  }
+}

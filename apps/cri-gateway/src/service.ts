@@ -1,4 +1,4 @@
-import { serveRoutes } from '@gantry/rpc';
+import { serveRoutes } from '@gantry/rpc/serve';
 import type { ServiceContext, ServiceDefinition, StartedService } from '@gantry/service-kit';
 import { forward } from './forward.ts';
 import { nodeStatus } from './node-status.ts';

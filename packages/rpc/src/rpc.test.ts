@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { link, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { link, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,6 +16,7 @@ import {
   StreamImagesResponseSchema,
 } from '@gantry/proto';
 import { dial, type Routes, type RpcClient, type RunningServer, serveRoutes } from './index.ts';
+import { startServer, temporaryDirectory, unusedRoutes } from './testing-server.ts';
 
 interface Fixture {
   readonly socket: string;
@@ -25,32 +25,12 @@ interface Fixture {
   readonly runtime: RpcClient<typeof RuntimeService>;
 }
 
-const unused: Routes = {
-  unary: () => Promise.reject(new Error('unary is not part of this test')),
-  stream: () => {
-    throw new Error('stream is not part of this test');
-  },
-};
-
-async function temporaryDirectory(t: TestContext): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'rpc-'));
-  t.after(() => rm(dir, { recursive: true, force: true }));
-  return dir;
-}
-
 async function start(t: TestContext, routes: Partial<Routes>, drainMs?: number): Promise<Fixture> {
-  const socket = join(await temporaryDirectory(t), 'd', 's.sock');
-  const server = await serveRoutes({
-    socket,
-    maxMessageBytes: 64 << 20,
-    services: [ImageService],
-    routes: { ...unused, ...routes },
-    ...(drainMs === undefined ? {} : { drainMs }),
-  });
+  const server = await startServer(t, routes, drainMs === undefined ? {} : { drainMs });
+  const { socket } = server;
   const connection = dial(socket);
-  t.after(async () => {
+  t.after(() => {
     connection.close();
-    await server[Symbol.asyncDispose]();
   });
   return {
     socket,
@@ -275,10 +255,13 @@ test('the socket is for its owner and group only', async (t) => {
 
 test('a socket that another server answers is not taken', async (t) => {
   const { socket, images } = await start(t, { unary: () => Promise.resolve(imageList('first')) });
-  await assert.rejects(serveRoutes({ socket, maxMessageBytes: 1, services: [], routes: unused }), {
-    kind: 'failed-precondition',
-    message: `listen on ${socket}: already served by another process`,
-  });
+  await assert.rejects(
+    serveRoutes({ socket, maxMessageBytes: 1, services: [], routes: unusedRoutes }),
+    {
+      kind: 'failed-precondition',
+      message: `listen on ${socket}: already served by another process`,
+    },
+  );
   assert.equal((await images.listImages({})).images[0]?.id, 'first');
 });
 
@@ -295,7 +278,7 @@ test('a socket that a dead process left is taken over', async (t) => {
     socket,
     maxMessageBytes: 1 << 20,
     services: [ImageService],
-    routes: { ...unused, unary: () => Promise.resolve(imageList('new')) },
+    routes: { ...unusedRoutes, unary: () => Promise.resolve(imageList('new')) },
   });
   using connection = dial(server.socket);
   assert.equal((await connection.client(ImageService).listImages({})).images[0]?.id, 'new');
@@ -305,7 +288,7 @@ test('a file that is no socket is not removed', async (t) => {
   const file = join(await temporaryDirectory(t), 'precious');
   await writeFile(file, 'x');
   await assert.rejects(
-    serveRoutes({ socket: file, maxMessageBytes: 1, services: [], routes: unused }),
+    serveRoutes({ socket: file, maxMessageBytes: 1, services: [], routes: unusedRoutes }),
     { kind: 'failed-precondition', message: /is not a socket/ },
   );
   assert.equal((await stat(file)).size, 1);
@@ -313,10 +296,13 @@ test('a file that is no socket is not removed', async (t) => {
 
 test('a path that is too long for a socket is named', async () => {
   const socket = `/tmp/${'x'.repeat(120)}`;
-  await assert.rejects(serveRoutes({ socket, maxMessageBytes: 1, services: [], routes: unused }), {
-    kind: 'invalid-argument',
-    message: /may have 107 bytes/,
-  });
+  await assert.rejects(
+    serveRoutes({ socket, maxMessageBytes: 1, services: [], routes: unusedRoutes }),
+    {
+      kind: 'invalid-argument',
+      message: /may have 107 bytes/,
+    },
+  );
 });
 
 test('a client says where it could not connect', async (t) => {

@@ -1,17 +1,22 @@
+import { once } from 'node:events';
 import { chmod } from 'node:fs/promises';
-import type { DescMethod, DescService } from '@bufbuild/protobuf';
+import { createServer, type Http2Server } from 'node:http2';
+import type { Socket } from 'node:net';
+import type { DescService } from '@bufbuild/protobuf';
 import { RuntimeError } from '@gantry/errors';
-import {
-  Server,
-  ServerCredentials,
-  type ServiceDefinition,
-  type UntypedServiceImplementation,
-} from '@grpc/grpc-js';
-import { CallsInFlight, type Routes, streamHandler, unaryHandler } from './server-call.ts';
+import { answerCall, type ServedMethod } from './answer-call.ts';
+import type { Routes } from './routes.ts';
 import { clearSocketPath } from './socket-file.ts';
+import { StreamCalls } from './stream-calls.ts';
 
 const defaultDrainMs = 10_000;
-const flowControlWindow = 4 << 20; // The default of 64 KB costs a round trip for each 64 KB of a message.
+// The default of 64 KB costs a round trip for each 64 KB of a message.
+const streamWindowBytes = 4 << 20;
+const connectionWindowBytes = 16 << 20;
+const maxConcurrentCalls = 1000;
+const maxHeaderBytes = 64 << 10;
+// In MB. Node's default of 10 refuses calls beside a large one; what a call may hold is bounded by maxMessageBytes.
+const maxSessionMemory = 1 << 20;
 
 export interface ServeOptions {
   /** Path of the Unix socket; made with mode 0660. */
@@ -37,102 +42,80 @@ export interface RunningServer extends AsyncDisposable {
  */
 export async function serveRoutes(options: ServeOptions): Promise<RunningServer> {
   const { socket, maxMessageBytes, services, routes } = options;
+  const methods = servedMethods(services);
+  const streams = new StreamCalls();
+  const connections = new Set<Socket>();
   await clearSocketPath(socket);
-  const server = new Server({
-    'grpc.max_receive_message_length': maxMessageBytes,
-    'grpc.max_send_message_length': maxMessageBytes,
-    'grpc-node.flow_control_window': flowControlWindow,
+  const server = createServer({
+    maxSessionMemory,
+    settings: {
+      initialWindowSize: streamWindowBytes,
+      maxConcurrentStreams: maxConcurrentCalls,
+      maxHeaderListSize: maxHeaderBytes,
+    },
   });
-  const calls = new CallsInFlight();
-  for (const service of services) {
-    server.addService(bytesDefinition(service), implementation(service, routes, calls));
-  }
-  await bind(server, socket);
+  server.on('connection', (connection: Socket) => {
+    connections.add(connection);
+    connection.once('close', () => connections.delete(connection));
+  });
+  server.on('session', (session) => {
+    session.setLocalWindowSize(connectionWindowBytes);
+  });
+  const deps = { methods, routes, maxMessageBytes, streams };
+  server.on('stream', (stream, headers, _flags, rawHeaders) => {
+    answerCall(deps, stream, headers, rawHeaders);
+  });
+  await listen(server, socket);
   await chmod(socket, 0o660);
 
   let stopped: Promise<void> | undefined;
   return {
     socket,
     [Symbol.asyncDispose]: () => {
-      stopped ??= stop(server, calls, options.drainMs ?? defaultDrainMs);
+      stopped ??= stop(server, streams, connections, options.drainMs ?? defaultDrainMs);
       return stopped;
     },
   };
 }
 
-async function bind(server: Server, socket: string): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (cause) => {
-    if (cause === null) {
-      resolve();
-    } else {
-      reject(new RuntimeError('failed-precondition', `listen on ${socket}`, { cause }));
+function servedMethods(services: readonly DescService[]): ReadonlyMap<string, ServedMethod> {
+  const methods = new Map<string, ServedMethod>();
+  for (const { typeName, methods: described } of services) {
+    for (const { name, methodKind } of described) {
+      if (methodKind !== 'unary' && methodKind !== 'server_streaming') {
+        throw new RuntimeError('unimplemented', `serve ${name}: ${methodKind} is not supported`);
+      }
+      const isStream = methodKind === 'server_streaming';
+      methods.set(`/${typeName}/${name}`, { name: `${typeName}/${name}`, isStream });
     }
-  });
-  await promise;
-}
-
-async function stop(server: Server, calls: CallsInFlight, drainMs: number): Promise<void> {
-  const closed = Promise.withResolvers<void>();
-  server.tryShutdown(() => {
-    closed.resolve();
-  });
-  calls.endStreams();
-  const late = setTimeout(() => {
-    server.forceShutdown();
-    closed.resolve();
-  }, drainMs);
-  await closed.promise;
-  clearTimeout(late);
-}
-
-function implementation(
-  service: DescService,
-  routes: Routes,
-  calls: CallsInFlight,
-): UntypedServiceImplementation {
-  return Object.fromEntries(
-    service.methods.map((method) => {
-      const name = `${service.typeName}/${method.name}`;
-      return [
-        method.localName,
-        method.methodKind === 'unary'
-          ? unaryHandler(name, routes)
-          : streamHandler(name, routes, calls),
-      ];
-    }),
-  );
-}
-
-/** Builds the view that grpc-js wants of a service, with bytes for messages. */
-export function bytesDefinition(service: DescService): ServiceDefinition {
-  return Object.fromEntries(
-    service.methods.map((m) => [m.localName, methodDefinition(service, m)]),
-  );
-}
-
-function methodDefinition(service: DescService, method: DescMethod): ServiceDefinition[string] {
-  const { methodKind } = method;
-  if (methodKind !== 'unary' && methodKind !== 'server_streaming') {
-    throw new RuntimeError('unimplemented', `serve ${method.name}: ${methodKind} is not supported`);
   }
-  return {
-    path: `/${service.typeName}/${method.name}`,
-    requestStream: false,
-    responseStream: methodKind === 'server_streaming',
-    requestSerialize: asBuffer,
-    requestDeserialize: asIs,
-    responseSerialize: asBuffer,
-    responseDeserialize: asIs,
-  };
+  return methods;
 }
 
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes)
-    ? bytes
-    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+async function listen(server: Http2Server, socket: string): Promise<void> {
+  try {
+    await once(server.listen(socket), 'listening');
+  } catch (cause) {
+    throw new RuntimeError('failed-precondition', `listen on ${socket}`, { cause });
+  }
+  // One connection that could not be accepted is no reason to end the others.
+  server.on('error', () => undefined);
 }
 
-function asIs(bytes: Buffer): Buffer {
-  return bytes;
+async function stop(
+  server: Http2Server,
+  streams: StreamCalls,
+  connections: ReadonlySet<Socket>,
+  drainMs: number,
+): Promise<void> {
+  const closed = once(server, 'close');
+  server.close(); // Also sends GOAWAY to every client.
+  streams.endAll();
+  const late = setTimeout(() => {
+    for (const connection of connections) {
+      connection.destroy();
+    }
+  }, drainMs);
+  await closed;
+  clearTimeout(late);
 }

@@ -1,145 +1,225 @@
-import { once } from 'node:events';
-import { grpcCodeOf, kindOf, messageOf, RuntimeError } from '@gantry/errors';
-import type {
-  ServerUnaryCall,
-  ServerWritableStream,
-  sendUnaryData,
-  UntypedHandleCall,
-} from '@grpc/grpc-js';
-
-/** What a route may know of the call that it answers. */
-export interface IncomingCall {
-  /** Aborts when the client cancels or goes away (AbortError), or its deadline passes (TimeoutError). */
-  readonly signal: AbortSignal;
-  /** The client's deadline, in milliseconds since 1970. */
-  readonly deadlineMs: number | undefined;
-  /** The first value of a request header. */
-  header(name: string): string | undefined;
-}
-
-/** Answers calls by their full method, such as `runtime.v1.RuntimeService/Version`. */
-export interface Routes {
-  /** What it throws is told to the client by kind and message. */
-  unary(method: string, body: Uint8Array, call: IncomingCall): Promise<Uint8Array>;
-  /** Pulled only as fast as the client reads; returned from when the client leaves. */
-  stream(method: string, body: Uint8Array, call: IncomingCall): AsyncIterable<Uint8Array>;
-}
+import { constants, type ServerHttp2Stream } from 'node:http2';
+import { RuntimeError } from '@gantry/errors';
+import { startDeadline } from './grpc-timeout.ts';
+import { acceptedEncodings } from './message-encoding.ts';
+import { writeMessage } from './message-frame.ts';
+import type { IncomingCall } from './routes.ts';
+import { okTrailers, type StatusTrailers, statusTrailers } from './status-trailers.ts';
 
 // A client whose deadline passes also cancels, and its clock started a little before ours.
 const deadlineSlackMs = 250;
 
-type UnaryCall = ServerUnaryCall<Buffer, Uint8Array>;
-type StreamCall = ServerWritableStream<Buffer, Uint8Array>;
+const answerHeaders = {
+  [constants.HTTP2_HEADER_STATUS]: 200,
+  [constants.HTTP2_HEADER_CONTENT_TYPE]: 'application/grpc',
+};
 
-/** The streams that are open, so that a server that stops can end them. */
-export class CallsInFlight {
-  readonly #streams = new Set<AbortController>();
+// Node's types do not know sendDate; no gRPC client reads a date.
+const beforeMessages = { waitForTrailers: true, sendDate: false };
+const beforeNothing = { endStream: true, sendDate: false };
 
-  add(controller: AbortController): void {
-    this.#streams.add(controller);
+export interface ServerCallOptions {
+  readonly stream: ServerHttp2Stream;
+  /** Names and values in turn, as node gives them. */
+  readonly rawHeaders: readonly string[];
+  /** The largest answer, in bytes. */
+  readonly maxMessageBytes: number;
+}
+
+/**
+ * One call on one HTTP/2 stream.
+ *
+ *   open ---- finish, fail ----------------------> over   the route has answered
+ *   open ---- deadline, stop: status to client --> over   the signal aborts
+ *   open ---- the stream closes -----------------> over   the signal aborts
+ *
+ * What a route does with a call that is over has no effect.
+ */
+export class ServerCall implements IncomingCall {
+  readonly #stream: ServerHttp2Stream;
+  readonly #rawHeaders: readonly string[];
+  readonly #maxMessageBytes: number;
+  #deadlineMs: number | undefined;
+  #clearDeadline: (() => void) | undefined;
+  #controller: AbortController | undefined;
+  #abortReason: Error | undefined;
+  #isOver = false;
+  #hasWholeRequest = false;
+  #trailers = okTrailers;
+  #wakeWriter: (() => void) | undefined;
+
+  constructor({ stream, rawHeaders, maxMessageBytes }: ServerCallOptions) {
+    this.#stream = stream;
+    this.#rawHeaders = rawHeaders;
+    this.#maxMessageBytes = maxMessageBytes;
+    stream.once('close', () => {
+      this.#leave();
+    });
+    stream.once('wantTrailers', () => {
+      stream.sendTrailers(this.#trailers);
+    });
   }
 
-  remove(controller: AbortController): void {
-    this.#streams.delete(controller);
+  get deadlineMs(): number | undefined {
+    return this.#deadlineMs;
   }
 
-  endStreams(): void {
-    for (const controller of this.#streams) {
-      controller.abort(new RuntimeError('unavailable', 'the server is stopping'));
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#abortReason !== undefined) {
+        this.#controller.abort(this.#abortReason);
+      }
+    }
+    return this.#controller.signal;
+  }
+
+  header(name: string): string | undefined {
+    const headers = this.#rawHeaders;
+    for (let i = 0; i < headers.length; i += 2) {
+      if (headers[i] === name) {
+        return headers[i + 1];
+      }
+    }
+    return undefined;
+  }
+
+  isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Ends the call with `deadline-exceeded` when the time is up. */
+  setDeadline(timeoutMs: number): void {
+    this.#deadlineMs = Date.now() + timeoutMs;
+    this.#clearDeadline = startDeadline(this.#deadlineMs, () => {
+      this.stop(deadlinePassed());
+    });
+  }
+
+  /** The client has said that it sends no more, so that its side need not be closed for it. */
+  endRequest(): void {
+    this.#hasWholeRequest = true;
+  }
+
+  /** Answers with one message. */
+  finish(body: Uint8Array): void {
+    if (this.#isOver) {
+      return;
+    }
+    this.write(body);
+    this.end();
+  }
+
+  /** Sends one message; `false` says to wait for `drained` before the next. */
+  write(body: Uint8Array): boolean {
+    if (this.#isOver || !this.#isWritable()) {
+      return true;
+    }
+    if (body.length > this.#maxMessageBytes) {
+      this.fail(
+        new RuntimeError(
+          'resource-exhausted',
+          `send answer: a message of ${body.length} bytes is larger than max (${this.#maxMessageBytes} bytes)`,
+        ),
+      );
+      return true;
+    }
+    if (!this.#stream.headersSent) {
+      this.#stream.respond(answerHeaders, beforeMessages);
+    }
+    return writeMessage(this.#stream, body);
+  }
+
+  /** Resolves when there is room for the next message, or the call is over. */
+  async drained(): Promise<void> {
+    if (this.#isOver) {
+      return;
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wakeWriter = resolve;
+    this.#stream.once('drain', resolve);
+    await promise;
+    this.#stream.off('drain', resolve);
+  }
+
+  end(): void {
+    if (this.#close()) {
+      this.#sendStatus(okTrailers);
+    }
+  }
+
+  /** Tells the client of `error` by its kind and messages. */
+  fail(error: unknown): void {
+    if (this.#close()) {
+      this.#sendStatus(statusTrailers(error));
+    }
+  }
+
+  /** Ends the call before its route does: `reason` is told to the client and aborts the signal. */
+  stop(reason: Error): void {
+    if (this.#close()) {
+      this.#sendStatus(statusTrailers(reason));
+      this.#abort(reason);
+    }
+  }
+
+  #leave(): void {
+    if (this.#close()) {
+      const isLate =
+        this.#deadlineMs !== undefined && Date.now() >= this.#deadlineMs - deadlineSlackMs;
+      this.#abort(
+        isLate
+          ? deadlinePassed()
+          : new DOMException('the client has canceled the call', 'AbortError'),
+      );
+    }
+  }
+
+  #close(): boolean {
+    if (this.#isOver) {
+      return false;
+    }
+    this.#isOver = true;
+    this.#clearDeadline?.();
+    this.#wakeWriter?.();
+    return true;
+  }
+
+  #abort(reason: Error): void {
+    this.#abortReason = reason;
+    this.#controller?.abort(reason);
+  }
+
+  #isWritable(): boolean {
+    return !this.#stream.destroyed && !this.#stream.closed;
+  }
+
+  #sendStatus(trailers: StatusTrailers): void {
+    const stream = this.#stream;
+    if (!this.#isWritable()) {
+      return;
+    }
+    if (stream.headersSent) {
+      this.#trailers = trailers;
+      stream.end();
+    } else {
+      const isEncodingAsked = trailers['grpc-status'] === '12' && this.header('grpc-encoding');
+      stream.respond(
+        {
+          ...answerHeaders,
+          ...trailers,
+          ...(isEncodingAsked ? { 'grpc-accept-encoding': acceptedEncodings } : {}),
+        },
+        beforeNothing,
+      );
+    }
+    if (!this.#hasWholeRequest) {
+      // What still comes of the request is not for us: RFC 9113, 8.1.
+      stream.close(constants.NGHTTP2_NO_ERROR);
     }
   }
 }
 
-export function unaryHandler(method: string, routes: Routes): UntypedHandleCall {
-  return (call: UnaryCall, callback: sendUnaryData<Uint8Array>) => {
-    const { incoming, settle } = incomingCall(call);
-    Promise.try(() => routes.unary(method, call.request, incoming)).then(
-      (response) => {
-        settle();
-        callback(null, response);
-      },
-      (error: unknown) => {
-        settle();
-        callback(toStatus(error));
-      },
-    );
-  };
-}
-
-export function streamHandler(
-  method: string,
-  routes: Routes,
-  calls: CallsInFlight,
-): UntypedHandleCall {
-  const handle = async (call: StreamCall): Promise<void> => {
-    const { incoming, controller, settle } = incomingCall(call);
-    const { signal } = incoming;
-    calls.add(controller);
-    try {
-      for await (const message of routes.stream(method, call.request, incoming)) {
-        if (!call.write(message)) {
-          await once(call, 'drain', { signal });
-        }
-      }
-      if (isStop(signal)) {
-        throw signal.reason;
-      }
-      call.end();
-    } catch (error) {
-      // Not destroy(): grpc-js sends the status from its 'error' listener.
-      call.emit('error', toStatus(isStop(signal) ? signal.reason : error));
-    } finally {
-      settle();
-      calls.remove(controller);
-    }
-  };
-  return (call: StreamCall) => {
-    void handle(call);
-  };
-}
-
-function isStop(signal: AbortSignal): boolean {
-  return signal.aborted && signal.reason instanceof RuntimeError;
-}
-
-function incomingCall(call: UnaryCall | StreamCall): {
-  incoming: IncomingCall;
-  controller: AbortController;
-  /** Says that the call is answered: grpc-js tells of its end as of a cancel. */
-  settle: () => void;
-} {
-  const controller = new AbortController();
-  const deadline = call.getDeadline();
-  const deadlineMs = typeof deadline === 'number' ? deadline : deadline.getTime();
-  const abort = (): void => {
-    controller.abort(
-      Date.now() >= deadlineMs - deadlineSlackMs
-        ? new DOMException('the deadline has passed', 'TimeoutError')
-        : new DOMException('the client has canceled the call', 'AbortError'),
-    );
-  };
-  if (call.cancelled) {
-    abort();
-  } else {
-    call.once('cancelled', abort);
-  }
-  return {
-    controller,
-    settle: () => {
-      call.off('cancelled', abort);
-    },
-    incoming: {
-      signal: controller.signal,
-      deadlineMs: Number.isFinite(deadlineMs) ? deadlineMs : undefined,
-      header: (name) => {
-        const value = call.metadata.get(name)[0];
-        return value === undefined ? undefined : value.toString();
-      },
-    },
-  };
-}
-
-/** Says what the client is told of `error`: the outermost kind, and every message. */
-function toStatus(error: unknown): { code: number; details: string } {
-  return { code: grpcCodeOf(kindOf(error)), details: messageOf(error) };
+function deadlinePassed(): DOMException {
+  return new DOMException('the deadline has passed', 'TimeoutError');
 }

@@ -1,4 +1,6 @@
 import { RuntimeError } from '@gantry/errors';
+import type { OciResources } from '@gantry/oci';
+import { fakeSpecs } from './fake-specs.ts';
 import type {
   ContainerExit,
   ContainerLaunch,
@@ -62,6 +64,8 @@ export class FakeHost {
   /** Sandbox id -> address. */
   readonly addresses = new Map<string, string>();
   readonly containers = new Map<string, FakeContainer>();
+  /** Container id -> the limits that it was last told. */
+  readonly limits = new Map<string, OciResources>();
   readonly exits = new Map<string, ContainerExit>();
   readonly alive = new Set<number>();
   readonly handlers: RuntimeHandler[] = [handler];
@@ -103,7 +107,7 @@ export class FakeHost {
       namespaces: guard('namespaces', this.#namespaces()),
       locks: this.#lockPort(key),
       processes: this.#processes(),
-      specs: guard('specs', this.#specs()),
+      specs: guard('specs', fakeSpecs()),
     };
     return {
       ports,
@@ -269,6 +273,13 @@ export class FakeHost {
         this.onStart(id);
         return Promise.resolve();
       },
+      update: (_, id, limits) => {
+        if (this.containers.get(id)?.phase !== 'running') {
+          throw new RuntimeError('failed-precondition', `update ${id}: it does not run`);
+        }
+        this.limits.set(id, limits);
+        return Promise.resolve();
+      },
       signal: (init, signal) => {
         const [id] = this.#byPid(init.pid) ?? [];
         if (id !== undefined) {
@@ -383,6 +394,7 @@ export class FakeHost {
           const waiting = this.#waitingForEnd.get(pid) ?? [];
           this.#waitingForEnd.set(pid, [...waiting, resolve]);
         }),
+      allowance: () => Promise.resolve({ cpus: '0-1', mems: '0' }),
     };
   }
 
@@ -434,19 +446,5 @@ export class FakeHost {
     for (const wake of lock?.waiting ?? []) {
       wake();
     }
-  }
-
-  #specs(): Specs {
-    const spec = (id: string) => ({
-      ociVersion: '1.0.2',
-      process: { user: { uid: 0, gid: 0 }, args: ['/bin/true'], env: ['A=secret'], cwd: '/' },
-      root: { path: 'rootfs' },
-      mounts: [],
-      linux: { namespaces: [], cgroupsPath: `/gantry/${id}` },
-    });
-    return {
-      pause: (sandbox) => Promise.resolve(spec(sandbox.id)),
-      container: (container) => Promise.resolve({ spec: spec(container.id), stopSignal: 15 }),
-    };
   }
 }

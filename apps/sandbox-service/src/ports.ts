@@ -1,4 +1,5 @@
-import type { OciSpec } from '@gantry/oci';
+import type { OciResources, OciSpec } from '@gantry/oci';
+import type { LinuxContainerResources } from '@gantry/proto';
 import type { Container } from './store/container-store.ts';
 import type { Sandbox } from './store/sandbox-store.ts';
 
@@ -124,6 +125,16 @@ export interface Runtime {
   ): Promise<{ init: ProcessId; monitor: ProcessId }>;
   /** Runs the user's program in a created container. */
   start(handler: RuntimeHandler, id: string, options?: CallOptions): Promise<void>;
+  /**
+   * Changes the limits of a running container. Throws `failed-precondition`
+   * with the runtime's words; some of the limits may hold then.
+   */
+  update(
+    handler: RuntimeHandler,
+    id: string,
+    limits: OciResources,
+    options?: CallOptions,
+  ): Promise<void>;
   /** Sends a signal to the container's first process; false when it is gone. */
   signal(init: ProcessId, signal: number): Promise<boolean>;
   /** Kills every process of a container, also where there is no record of its pid, and waits for its conmon. */
@@ -167,6 +178,8 @@ export interface Specs {
     sandbox: Sandbox,
     root: PreparedRoot,
   ): Promise<{ readonly spec: OciSpec; readonly stopSignal: number }>;
+  /** What config.json has of limits. Throws as `container`. */
+  limits(resources: LinuxContainerResources | undefined): Promise<OciResources>;
 }
 
 /** Root file systems, owned by image-service. */
@@ -217,6 +230,8 @@ export interface Processes {
   isRunning(process: ProcessId): Promise<boolean>;
   /** Resolves when it has ended, at once if it has already; the kernel tells. */
   waitForExit(process: ProcessId, options?: CallOptions): Promise<void>;
+  /** The cpus and memory nodes that it may use, as lists such as `0-3`; empty when it is gone. */
+  allowance(process: ProcessId): Promise<{ readonly cpus: string; readonly mems: string }>;
 }
 
 /** The wall clock, in nanoseconds since the epoch. */

@@ -48,6 +48,8 @@ import { stopPodSandbox } from './rpc/stop-pod-sandbox.ts';
 import { streamContainerStats } from './rpc/stream-container-stats.ts';
 import { streamContainers } from './rpc/stream-containers.ts';
 import { streamPodSandboxes } from './rpc/stream-pod-sandboxes.ts';
+import { updateContainerResources } from './rpc/update-container-resources.ts';
+import { updatePodSandboxResources } from './rpc/update-pod-sandbox-resources.ts';
 import { updateRuntimeConfig } from './rpc/update-runtime-config.ts';
 import { version } from './rpc/version.ts';
 import { SharedCreations } from './shared-creation.ts';
@@ -145,6 +147,7 @@ function wire(world: World, creations: SharedCreations) {
           runPod: { ...pods, faultPoint },
           createContainer: { ...containers, faultPoint },
           start: world,
+          update: world,
           log: world.log,
         },
         open,
@@ -173,6 +176,7 @@ function methods(world: World, work: Work): RawHandlers {
       runPodSandbox: runPodSandbox({ ...work.runPod, exits }),
       stopPodSandbox: stopPodSandbox(work.removal),
       removePodSandbox: removePodSandbox(work.removal),
+      updatePodSandboxResources: updatePodSandboxResources({ ...world, podLock }),
       podSandboxStatus: podSandboxStatus(world),
       listPodSandbox: listPodSandbox(world),
       streamPodSandboxes: streamPodSandboxes(world),
@@ -183,6 +187,7 @@ function methods(world: World, work: Work): RawHandlers {
       listContainers: listContainers(world),
       streamContainers: streamContainers(world),
       containerStatus: containerStatusMethod(world),
+      updateContainerResources: updateContainerResources({ ...world, podLock }),
       reopenContainerLog: reopenContainerLog(world),
       containerStats: containerStats(stats),
       listContainerStats: listContainerStats(stats),

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import {
   hasCode,
   isRunning,
@@ -9,7 +10,7 @@ import {
   waitForExit,
 } from '@gantry/host';
 import type { Logger } from '@gantry/telemetry';
-import type { Locks, Mounts, Processes } from '../ports.ts';
+import type { Locks, Mounts, Processes, ProcessId } from '../ports.ts';
 
 /** The host's mounts. One that a stray process sits in is detached, so that no pod is stuck in its removal. */
 export function hostMounts(log: Pick<Logger, 'warn'>): Mounts {
@@ -37,4 +38,11 @@ export const hostLocks: Locks = {
   tryLock: (path) => tryLockFile(path, { remove: true }),
 };
 
-export const hostProcesses: Processes = { isRunning, waitForExit };
+export const hostProcesses: Processes = { isRunning, waitForExit, allowance };
+
+async function allowance({ pid }: ProcessId): Promise<{ cpus: string; mems: string }> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  const list = (field: string): string =>
+    new RegExp(`^${field}_allowed_list:\\s*(\\S+)$`, 'm').exec(status)?.[1] ?? '';
+  return { cpus: list('Cpus'), mems: list('Mems') };
+}

@@ -8,6 +8,7 @@ export type OperationKind =
   | 'remove-pod-sandbox'
   | 'create-container'
   | 'start-container'
+  | 'update-container'
   | 'remove-container';
 
 /** How an operation ended; `repaired` means that its process died and another one cleaned up. */

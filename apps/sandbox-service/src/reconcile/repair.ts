@@ -1,8 +1,9 @@
-import { RuntimeError } from '@gantry/errors';
+import { messageOf, RuntimeError } from '@gantry/errors';
 import type { Logger } from '@gantry/telemetry';
 import { type CreateContainerDeps, undoContainer } from '../containers/create-container.ts';
 import { removeContainer } from '../containers/remove-container.ts';
 import { type StartContainerDeps, startSteps } from '../containers/start-container.ts';
+import { type UpdateResourcesDeps, undoUpdate } from '../containers/update-resources.ts';
 import type { OperationRecord } from '../journal/journal.ts';
 import { undoSteps } from '../journal/steps.ts';
 import { type RemovePodDeps, removePod } from '../pods/remove-pod.ts';
@@ -15,6 +16,7 @@ export interface RepairDeps {
   readonly runPod: Pick<RunPodDeps, 'steps' | 'faultPoint'>;
   readonly createContainer: Pick<CreateContainerDeps, 'steps' | 'faultPoint'>;
   readonly start: StartContainerDeps;
+  readonly update: UpdateResourcesDeps;
   readonly log: Pick<Logger, 'info' | 'warn'>;
 }
 
@@ -41,6 +43,8 @@ async function repairOne(deps: RepairDeps, operation: OperationRecord): Promise<
       return repairCreate(deps, operation);
     case 'start-container':
       return repairStart(deps, operation);
+    case 'update-container':
+      return repairUpdate(deps, operation);
     case 'stop-pod-sandbox':
       await stopPod(deps.removal, operation.objectId);
       return end(deps, operation, 'finished');
@@ -104,6 +108,20 @@ async function repairStart(deps: RepairDeps, operation: OperationRecord): Promis
     records.containers.update(container.id, { facts: { inRuntime: false } });
     return end(deps, operation, 'undone, it can be started');
   });
+}
+
+async function repairUpdate(deps: RepairDeps, operation: OperationRecord): Promise<string> {
+  const container = deps.removal.records.containers.find(operation.objectId);
+  try {
+    if (container !== undefined) {
+      await undoUpdate(deps.update, container);
+    }
+  } catch (err) {
+    // Limits that can't be put back must not keep the pod from being stopped.
+    deps.log.warn({ err, id: operation.objectId }, 'put back limits after a crash');
+    return end(deps, operation, `not undone: ${messageOf(err)}`);
+  }
+  return end(deps, operation, 'undone');
 }
 
 async function finishStart(

@@ -1,5 +1,9 @@
 import { toJson } from '@bufbuild/protobuf';
-import { PodSandboxConfigSchema } from '@gantry/proto';
+import {
+  type LinuxContainerResources,
+  LinuxContainerResourcesSchema,
+  PodSandboxConfigSchema,
+} from '@gantry/proto';
 import { containerStatus } from '../containers/container-view.ts';
 import type { Paths } from '../paths.ts';
 import { readSpec } from '../pods/pod-steps.ts';
@@ -44,6 +48,8 @@ async function details({ paths }: Deps, sandbox: Sandbox): Promise<object> {
     runtimeHandler: facts.requestedHandler,
     runtimeType: facts.handler,
     runtimeOptions: null,
+    overhead: resourcesJson(config.linux?.overhead),
+    resources: resourcesJson(config.linux?.resources),
     config: configJson,
     runtimeSpec: (await readSpec(paths, id)) ?? null,
     cniResult: result,
@@ -58,6 +64,12 @@ async function details({ paths }: Deps, sandbox: Sandbox): Promise<object> {
       CNIResult: result,
     },
   };
+}
+
+function resourcesJson(resources: LinuxContainerResources | undefined) {
+  return resources === undefined
+    ? null
+    : toJson(LinuxContainerResourcesSchema, resources, { useProtoFieldName: true });
 }
 
 function pidOf({ phase, facts }: Sandbox): number {

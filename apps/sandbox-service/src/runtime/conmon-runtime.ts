@@ -2,6 +2,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { kindOf, messageOf, RuntimeError } from '@gantry/errors';
 import { findTool, identifyProcess, missingTool, removeCgroup, signalProcess } from '@gantry/host';
+import type { OciResources } from '@gantry/oci';
 import { withSpan } from '@gantry/telemetry';
 import type {
   CallOptions,
@@ -23,6 +24,7 @@ import { ociFailure, runOci, runtimeRootOf, saysNoSuchContainer } from './oci-co
 import { reopenLog } from './reopen-log.ts';
 import { runtimeWords } from './runtime-words.ts';
 import { spawnConmon } from './spawn-conmon.ts';
+import { updateLimits } from './update-limits.ts';
 
 export interface ConmonRuntimeOptions {
   /** Volatile. Holds `runtimes/<handler>`, `exits` and `launches`. */
@@ -150,6 +152,16 @@ class ConmonRuntime implements Runtime {
     if (result.exitCode !== 0) {
       throw ociFailure(`start container ${id}`, handler, 'start', result);
     }
+  }
+
+  update(
+    handler: RuntimeHandler,
+    id: string,
+    limits: OciResources,
+    options?: CallOptions,
+  ): Promise<void> {
+    const root = runtimeRootOf(this.#options.stateDir, handler.name);
+    return updateLimits(handler, root, id, limits, options);
   }
 
   signal(init: ProcessId, signal: number): Promise<boolean> {

@@ -19,6 +19,7 @@ export async function runOci(
   root: string,
   args: readonly [command: string, ...rest: string[]],
   signal?: AbortSignal,
+  stdin?: string,
 ): Promise<RunResult> {
   const attributes = { 'container.id': args.at(-1) ?? '', 'gantry.handler': handler.name };
   return withSpan(`${handler.name} ${args[0]}`, attributes, () =>
@@ -26,6 +27,7 @@ export async function runOci(
       env: runtimeEnvironment(),
       timeoutMs,
       ...(signal === undefined ? {} : { signal }),
+      ...(stdin === undefined ? {} : { stdin }),
     }),
   );
 }

@@ -7,6 +7,7 @@ import { type ImageConfig, parseImageConfig } from '@gantry/oci';
 import {
   containerSpec,
   type HostFacts,
+  linuxResources,
   namespacesOfPid,
   type PodNamespaces,
   parseSeccompProfile,
@@ -84,6 +85,9 @@ export function openSpecs(deps: Deps): Specs {
       });
       return { spec, stopSignal: stopSignalOf(config.stopSignal, image.stopSignal).number };
     },
+
+    // A promise, so that limits without sense reject and do not throw.
+    limits: (resources) => Promise.try(linuxResources, resources, deps.facts),
   };
 }
 

@@ -1,11 +1,16 @@
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, type JsonValue, toBinary } from '@bufbuild/protobuf';
 import { RuntimeError } from '@gantry/errors';
-import { type ContainerConfig, ContainerConfigSchema } from '@gantry/proto';
+import {
+  type ContainerConfig,
+  ContainerConfigSchema,
+  LinuxContainerConfigSchema,
+} from '@gantry/proto';
 import type { Store } from '@gantry/store';
 import type { ObjectId } from '../ids.ts';
 import type { ProcessId } from '../ports.ts';
 import { type Change, readFacts, writeFacts } from './facts-json.ts';
 import type { ImageFacts } from './sandbox-store.ts';
+import { readResources } from './updated-resources.ts';
 
 /*
  * A container's life. There is no way back.
@@ -56,12 +61,17 @@ export interface ContainerFacts {
   readonly monitor?: ProcessId;
   /** The OCI runtime may know of it. */
   readonly inRuntime?: boolean;
+  /** The limits since UpdateContainerResources, in place of those of the request. */
+  readonly resources?: JsonValue;
+  /** The limits that an update is about to set. */
+  readonly pendingResources?: JsonValue;
 }
 
 export interface Container {
   readonly id: ObjectId;
   readonly sandboxId: ObjectId;
   readonly phase: ContainerPhase;
+  /** As asked for at its creation, with the limits of now. */
   readonly config: ContainerConfig;
   readonly facts: ContainerFacts;
 }
@@ -80,7 +90,7 @@ interface Row {
  */
 export class ContainerStore {
   readonly #store: Store;
-  // A config never changes; decoding it is the dearest part of a list.
+  // The bytes of a config never change; decoding it is the dearest part of a list.
   readonly #configs = new Map<string, ContainerConfig>();
 
   constructor(store: Store) {
@@ -173,12 +183,21 @@ export class ContainerStore {
       config = fromBinary(ContainerConfigSchema, row.config);
       this.#configs.set(row.id, config);
     }
+    const facts = readFacts<ContainerFacts>(row.facts);
     return {
       id: row.id,
       sandboxId: row.sandbox_id,
       phase: row.phase,
-      config,
-      facts: readFacts(row.facts),
+      config: withLimits(config, facts.resources),
+      facts,
     };
   }
+}
+
+function withLimits(config: ContainerConfig, resources: JsonValue | undefined): ContainerConfig {
+  if (resources === undefined) {
+    return config;
+  }
+  const linux = config.linux ?? create(LinuxContainerConfigSchema);
+  return { ...config, linux: { ...linux, resources: readResources(resources) } };
 }

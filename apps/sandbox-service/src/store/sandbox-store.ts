@@ -1,10 +1,15 @@
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, type JsonValue, toBinary } from '@bufbuild/protobuf';
 import { RuntimeError } from '@gantry/errors';
-import { type PodSandboxConfig, PodSandboxConfigSchema } from '@gantry/proto';
+import {
+  LinuxPodSandboxConfigSchema,
+  type PodSandboxConfig,
+  PodSandboxConfigSchema,
+} from '@gantry/proto';
 import type { Store } from '@gantry/store';
 import type { ObjectId } from '../ids.ts';
 import type { Attachment, ProcessId } from '../ports.ts';
 import { type Change, readFacts, writeFacts } from './facts-json.ts';
+import { readResources } from './updated-resources.ts';
 
 /*
  * A pod's life. There is no way back.
@@ -51,11 +56,15 @@ export interface SandboxFacts {
   readonly attachment?: Attachment;
   readonly image?: ImageFacts;
   readonly pause?: { readonly init: ProcessId; readonly monitor: ProcessId };
+  /** Since UpdatePodSandboxResources, in place of those of the request. */
+  readonly overhead?: JsonValue;
+  readonly resources?: JsonValue;
 }
 
 export interface Sandbox {
   readonly id: ObjectId;
   readonly phase: SandboxPhase;
+  /** As asked for at its creation, with the overhead and resources of now. */
   readonly config: PodSandboxConfig;
   readonly facts: SandboxFacts;
 }
@@ -73,7 +82,7 @@ interface Row {
  */
 export class SandboxStore {
   readonly #store: Store;
-  // A config never changes; decoding it is the dearest part of a list.
+  // The bytes of a config never change; decoding it is the dearest part of a list.
   readonly #configs = new Map<string, PodSandboxConfig>();
 
   constructor(store: Store) {
@@ -142,6 +151,25 @@ export class SandboxStore {
       config = fromBinary(PodSandboxConfigSchema, row.config);
       this.#configs.set(row.id, config);
     }
-    return { id: row.id, phase: row.phase, config, facts: readFacts(row.facts) };
+    const facts = readFacts<SandboxFacts>(row.facts);
+    return { id: row.id, phase: row.phase, config: withLimits(config, facts), facts };
   }
+}
+
+function withLimits(
+  config: PodSandboxConfig,
+  { overhead, resources }: SandboxFacts,
+): PodSandboxConfig {
+  if (overhead === undefined && resources === undefined) {
+    return config;
+  }
+  const linux = config.linux ?? create(LinuxPodSandboxConfigSchema);
+  return {
+    ...config,
+    linux: {
+      ...linux,
+      ...(overhead === undefined ? {} : { overhead: readResources(overhead) }),
+      ...(resources === undefined ? {} : { resources: readResources(resources) }),
+    },
+  };
 }

@@ -1,0 +1,35 @@
+import type { PodLock } from '../pods/pod-lock.ts';
+import type { Specs } from '../ports.ts';
+import type { Records } from '../store/records.ts';
+import { writeResources } from '../store/updated-resources.ts';
+import type { RuntimeMethod } from './handlers.ts';
+
+interface Deps {
+  readonly records: Records;
+  readonly podLock: PodLock;
+  readonly specs: Pick<Specs, 'limits'>;
+}
+
+/**
+ * Keeps what a pod's containers may use together, for those who ask: the
+ * cgroup of the pod is the kubelet's own. What is left out stays as it was.
+ */
+export function updatePodSandboxResources(deps: Deps): RuntimeMethod<'updatePodSandboxResources'> {
+  const { records, podLock, specs } = deps;
+  return async ({ podSandboxId, overhead, resources }, { signal }) => {
+    const { id } = records.getSandbox(podSandboxId);
+    // Only to have nonsense refused.
+    await Promise.all([specs.limits(overhead), specs.limits(resources)]);
+    const write = () => {
+      records.sandboxes.update(id, {
+        facts: {
+          ...(overhead === undefined ? {} : { overhead: writeResources(overhead) }),
+          ...(resources === undefined ? {} : { resources: writeResources(resources) }),
+        },
+      });
+      return Promise.resolve();
+    };
+    await podLock.run(id, write, { signal });
+    return {};
+  };
+}

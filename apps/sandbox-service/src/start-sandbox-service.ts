@@ -35,6 +35,8 @@ import { getExecTarget } from './rpc/get-exec-target.ts';
 import { listContainerStats } from './rpc/list-container-stats.ts';
 import { listContainers } from './rpc/list-containers.ts';
 import { listPodSandbox } from './rpc/list-pod-sandbox.ts';
+import { listPodSandboxStats } from './rpc/list-pod-sandbox-stats.ts';
+import { podSandboxStats } from './rpc/pod-sandbox-stats.ts';
 import { podSandboxStatus } from './rpc/pod-sandbox-status.ts';
 import { removeContainerMethod } from './rpc/remove-container.ts';
 import { removePodSandbox } from './rpc/remove-pod-sandbox.ts';
@@ -47,14 +49,16 @@ import { stopContainer } from './rpc/stop-container.ts';
 import { stopPodSandbox } from './rpc/stop-pod-sandbox.ts';
 import { streamContainerStats } from './rpc/stream-container-stats.ts';
 import { streamContainers } from './rpc/stream-containers.ts';
+import { streamPodSandboxStats } from './rpc/stream-pod-sandbox-stats.ts';
 import { streamPodSandboxes } from './rpc/stream-pod-sandboxes.ts';
 import { updateContainerResources } from './rpc/update-container-resources.ts';
 import { updatePodSandboxResources } from './rpc/update-pod-sandbox-resources.ts';
 import { updateRuntimeConfig } from './rpc/update-runtime-config.ts';
 import { version } from './rpc/version.ts';
 import { SharedCreations } from './shared-creation.ts';
-import { ContainerFigures } from './stats/container-stats.ts';
+import { ContainerReader } from './stats/container-stats.ts';
 import type { Figures } from './stats/figures.ts';
+import { PodReader } from './stats/pod-stats.ts';
 import type { Records } from './store/records.ts';
 
 /** Everything that this service needs of the world. */
@@ -164,9 +168,14 @@ function wire(world: World, creations: SharedCreations) {
   };
 }
 
+function statsDeps(world: World) {
+  const containerReader = new ContainerReader(world);
+  return { ...world, containerReader, podReader: new PodReader({ ...world, containerReader }) };
+}
+
 function methods(world: World, work: Work): RawHandlers {
   const { podLock, stops, exits } = work;
-  const stats = { ...world, containerFigures: new ContainerFigures(world) };
+  const stats = statsDeps(world);
   return new Map([
     ...busHandlers(RuntimeService, {
       version: version(world.version),
@@ -192,6 +201,9 @@ function methods(world: World, work: Work): RawHandlers {
       containerStats: containerStats(stats),
       listContainerStats: listContainerStats(stats),
       streamContainerStats: streamContainerStats(stats),
+      podSandboxStats: podSandboxStats(stats),
+      listPodSandboxStats: listPodSandboxStats(stats),
+      streamPodSandboxStats: streamPodSandboxStats(stats),
     }),
     ...busHandlers(Targets, {
       getExecTarget: getExecTarget({ ...world, stateDir: world.config.state_dir }),

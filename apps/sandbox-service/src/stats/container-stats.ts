@@ -9,16 +9,22 @@ import type { Container } from '../store/container-store.ts';
 import { CpuSamples } from './cpu-samples.ts';
 import type { Figures } from './figures.ts';
 import { InParallel } from './in-parallel.ts';
-import { layerMessage, type UsageMessages, usageMessages } from './usage-messages.ts';
+import { type CgroupUsage, layerMessage, usageMessages } from './usage-messages.ts';
 import { type MeasuredLayer, WritableLayers } from './writable-layers.ts';
-
-export type ContainerStatsInit = MessageInitShape<typeof ContainerStatsSchema>;
 
 // Longer than walks of usual layers take, shorter than a kubelet waits.
 const layerPatienceMs = 2000;
 
-/** What containers use now. Holds the last readings, from which rates come, and the sizes of layers. */
-export class ContainerFigures {
+/** What is known of one container now. */
+export interface ContainerFigures {
+  readonly container: Container;
+  /** Absent when it does not run. */
+  readonly usage?: CgroupUsage | undefined;
+  readonly layer?: MeasuredLayer | undefined;
+}
+
+/** Reads what containers use. Holds the last readings, from which rates come, and the sizes of layers. */
+export class ContainerReader {
   readonly #figures: Figures;
   readonly #clock: Clock;
   readonly #cpu = new CpuSamples();
@@ -32,53 +38,63 @@ export class ContainerFigures {
     this.#layers = new WritableLayers((upperDir) => figures.writableLayer(upperDir), clock);
   }
 
-  /** In the order of `containers`. Those that do not run have no more than their writable layer. */
-  async of(containers: readonly Container[]): Promise<ContainerStatsInit[]> {
+  /** In the order of `containers`. */
+  async read(containers: readonly Container[]): Promise<ContainerFigures[]> {
     const done = new AbortController();
     const patience = delay(layerPatienceMs, undefined, { signal: done.signal }).catch(() => 0);
     try {
-      return await Promise.all(containers.map((container) => this.#one(container, patience)));
+      return await Promise.all(
+        containers.map(async (container) => {
+          const cgroupPath = runningCgroup(container);
+          const { startedAtNanos, upperDir } = container.facts;
+          const [usage, layer] = await Promise.all([
+            cgroupPath && this.usageOf(cgroupPath, startedAtNanos),
+            upperDir && this.#layers.usageOf(upperDir, patience),
+          ]);
+          return { container, usage: usage || undefined, layer: layer || undefined };
+        }),
+      );
     } finally {
       done.abort();
     }
   }
 
   /** What a cgroup uses; its rate is told from the last reading under the same path. */
-  usageOf(cgroupPath: string, startedAtNanos?: bigint): Promise<UsageMessages> {
+  usageOf(cgroupPath: string, startedAtNanos?: bigint): Promise<CgroupUsage> {
     return this.#readings.run(async () => {
       const reading = await this.#figures.cgroup(cgroupPath);
       const atNanos = this.#clock();
-      const nanoCores =
-        reading.cpu && this.#cpu.rateOf(cgroupPath, { ...reading.cpu, atNanos }, startedAtNanos);
-      return usageMessages(reading, atNanos, nanoCores);
+      const { cpu } = reading;
+      const nanoCores = cpu && this.#cpu.rateOf(cgroupPath, { ...cpu, atNanos }, startedAtNanos);
+      return { reading, atNanos, nanoCores };
     });
   }
 
-  async #one(container: Container, patience: Promise<unknown>): Promise<ContainerStatsInit> {
-    const { id, config, facts } = container;
-    const cgroupPath = runningCgroup(container);
-    const [usage, layer] = await Promise.all([
-      cgroupPath === undefined ? {} : this.usageOf(cgroupPath, facts.startedAtNanos),
-      this.#layerOf(container, patience),
-    ]);
-    return {
-      attributes: {
-        id,
-        ...(config.metadata === undefined ? {} : { metadata: config.metadata }),
-        labels: config.labels,
-        annotations: config.annotations,
-      },
-      ...usage,
-      ...(layer && { writableLayer: layerMessage(layer) }),
-    };
+  /** How many processes are in cgroups and below. */
+  async countProcesses(cgroupPaths: readonly string[]): Promise<number> {
+    const counts = await this.#readings.map(cgroupPaths, (path) =>
+      this.#figures.countProcesses(path),
+    );
+    return counts.reduce((sum, count) => sum + count, 0);
   }
+}
 
-  #layerOf({ facts }: Container, patience: Promise<unknown>): Promise<MeasuredLayer | undefined> {
-    const { upperDir } = facts;
-    return upperDir === undefined
-      ? Promise.resolve(undefined)
-      : this.#layers.usageOf(upperDir, patience);
-  }
+/** As the CRI shows it. One that does not run has no more than its writable layer. */
+export function containerStatsMessage({
+  container: { id, config },
+  usage,
+  layer,
+}: ContainerFigures): MessageInitShape<typeof ContainerStatsSchema> {
+  return {
+    attributes: {
+      id,
+      ...(config.metadata === undefined ? {} : { metadata: config.metadata }),
+      labels: config.labels,
+      annotations: config.annotations,
+    },
+    ...(usage && usageMessages(usage)),
+    ...(layer && { writableLayer: layerMessage(layer) }),
+  };
 }
 
 /** Below the cgroup root; undefined for a container that does not run. */

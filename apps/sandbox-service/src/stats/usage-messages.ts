@@ -10,6 +10,13 @@ import type {
 import type { CgroupReading, Pressure, PressureLine } from './cgroup-reading.ts';
 import type { MeasuredLayer } from './writable-layers.ts';
 
+/** A reading, when it was taken, and the rate in billionths of a core, where there is one. */
+export interface CgroupUsage {
+  readonly reading: CgroupReading;
+  readonly atNanos: bigint;
+  readonly nanoCores?: bigint | undefined;
+}
+
 /** What a container and a pod show of a cgroup; parts that the host can't tell are absent. */
 export interface UsageMessages {
   readonly cpu?: MessageInitShape<typeof CpuUsageSchema>;
@@ -18,11 +25,11 @@ export interface UsageMessages {
   readonly io?: MessageInitShape<typeof IoUsageSchema>;
 }
 
-export function usageMessages(
-  { cpu, memory, swap, ioPressure }: CgroupReading,
-  timestamp: bigint,
-  nanoCores: bigint | undefined,
-): UsageMessages {
+export function usageMessages({
+  reading: { cpu, memory, swap, ioPressure },
+  atNanos: timestamp,
+  nanoCores,
+}: CgroupUsage): UsageMessages {
   return {
     ...(cpu && {
       cpu: {

@@ -198,3 +198,30 @@ for (const [name, config, message] of bad) {
     assert.deepEqual(service.node.host.calls, []);
   });
 }
+
+test('the conmon of a pod is watched, also when the caller did not wait for the pod', async (t) => {
+  const service = await startAlone(t);
+  const { host } = service.node;
+  const { records } = service.world;
+  const hold = Promise.withResolvers<void>();
+  host.holds.set('runtime.start', hold.promise);
+  const caller = new AbortController();
+  const run = service.call(
+    'runPodSandbox',
+    { config: podConfig() },
+    { signal: caller.signal, deadlineMs: Date.now() },
+  );
+  await new Promise(setImmediate);
+  caller.abort(new DOMException('late', 'TimeoutError'));
+  await assert.rejects(run);
+  hold.resolve();
+  const pod = () => records.sandboxes.list()[0] ?? assert.fail('no pod');
+  while (pod().phase !== 'ready') {
+    await new Promise(setImmediate);
+  }
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  // Killed: it writes no exit record that would tell.
+  host.end(pod().facts.pause?.monitor.pid ?? assert.fail('no pause container'));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(pod().phase, 'notready');
+});

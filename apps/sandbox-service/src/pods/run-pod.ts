@@ -1,5 +1,6 @@
 import { kindOf, RuntimeError } from '@gantry/errors';
 import { type RunPodSandboxRequest, RunPodSandboxRequestSchema } from '@gantry/proto';
+import type { ExitWatch } from '../containers/exit-watch.ts';
 import type { Handlers } from '../handlers.ts';
 import { newId, type ObjectId, shortId } from '../ids.ts';
 import type { Operation } from '../journal/journal.ts';
@@ -27,6 +28,7 @@ export interface RunPodDeps {
   readonly creations: SharedCreations;
   readonly clock: Clock;
   readonly faultPoint: (name: string) => void;
+  readonly exits: Pick<ExitWatch, 'watchMonitor'>;
   readonly steps: readonly Step<PodWork>[];
   /** The cgroup of pods that name none. */
   readonly cgroupParent: string;
@@ -118,6 +120,8 @@ async function makePod(
   } catch (error) {
     throw await giveUp(deps, work, op, error);
   }
+  // Here, and not where the answer is given: nobody may be waiting for one.
+  deps.exits.watchMonitor(sandbox.id, work.pause?.monitor);
 }
 
 function reserve({ records, faultPoint }: RunPodDeps, sandbox: Sandbox): Operation {

@@ -24,8 +24,8 @@ export interface Reconciliation {
 }
 
 /**
- * Brings records and host in line. Every pod is looked at once, several at a
- * time, before requests are served; what fails then, as when image-service is
+ * Brings records and host in line. Every pod is looked at once, all beside
+ * each other, before requests are served; what fails then, as when image-service is
  * not there yet, is tried again in the background. A pod whose lock is held is
  * in the hands of a living instance and left alone.
  */

@@ -47,3 +47,11 @@ test('a reading too long ago, or of more than now, is none to compare with', () 
   assert.equal(rate(dayMs + 124_000, 10), undefined);
   assert.equal(rate(dayMs + 126_000, 1010), 500);
 });
+
+test('a clock that was set back costs one reading', () => {
+  const rate = meter();
+  rate(dayMs, 0);
+  assert.equal(rate(dayMs + 10_000, 5000), 500);
+  assert.equal(rate(dayMs - 3_600_000, 6000), undefined);
+  assert.equal(rate(dayMs - 3_598_000, 7000), 500);
+});

@@ -29,7 +29,7 @@ export class CpuSamples {
   ): bigint | undefined {
     this.#sweep(atNanos);
     const base = [this.#samples.get(key), born(bornAtNanos)].find(
-      (s) => s && s.atNanos + longestNanos >= atNanos && s.usageNanos <= usageNanos,
+      (s) => s && isComparable(atNanos - s.atNanos) && s.usageNanos <= usageNanos,
     );
     const elapsed = base === undefined ? 0n : atNanos - base.atNanos;
     if (base !== undefined && elapsed < minimum(base)) {
@@ -58,6 +58,11 @@ export class CpuSamples {
       }
     }
   }
+}
+
+/** A clock that was set back, as one that was set ahead, leaves nothing to compare with. */
+function isComparable(elapsedNanos: bigint): boolean {
+  return elapsedNanos >= 0n && elapsedNanos <= longestNanos;
 }
 
 function born(atNanos: bigint | undefined): Sample | undefined {

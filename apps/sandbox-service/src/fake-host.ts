@@ -1,6 +1,6 @@
 import { RuntimeError } from '@gantry/errors';
 import type { OciResources } from '@gantry/oci';
-import { fakeSpecs } from './fake-specs.ts';
+import { fakeSpecs, imageConfig } from './fake-specs.ts';
 import type {
   ContainerExit,
   ContainerLaunch,
@@ -43,13 +43,6 @@ const handler: RuntimeHandler = {
   systemdCgroup: false,
   privilegedWithoutHostDevices: false,
 };
-
-const imageConfig = JSON.stringify({
-  os: 'linux',
-  architecture: 'amd64',
-  config: { Cmd: ['/bin/true'] },
-  rootfs: { type: 'layers', diff_ids: [] },
-});
 
 /**
  * A host that only remembers: what instances of the service do to it is kept

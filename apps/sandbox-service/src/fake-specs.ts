@@ -1,6 +1,14 @@
 import { linuxResources } from '@gantry/oci-spec';
 import type { Specs } from './ports.ts';
 
+/** The config of every image of the fake host. */
+export const imageConfig = JSON.stringify({
+  os: 'linux',
+  architecture: 'amd64',
+  config: { Cmd: ['/bin/true'] },
+  rootfs: { type: 'layers', diff_ids: [] },
+});
+
 /** Specs with little in them, made for a host with cgroup v1. */
 export function fakeSpecs(): Specs {
   const spec = (id: string) => ({

@@ -29,6 +29,11 @@ export class Paths {
     return join(this.#state, 'containers');
   }
 
+  /** Instances wake each other through it when there are new events. */
+  get events(): string {
+    return join(this.#state, 'events');
+  }
+
   lock(sandboxId: string): string {
     return join(this.locks, `${sandboxId}.lock`);
   }

@@ -7,6 +7,7 @@ import { ContainerEnd } from './containers/container-end.ts';
 import { containerSteps } from './containers/container-steps.ts';
 import { ExitWatch } from './containers/exit-watch.ts';
 import { ContainerStops } from './containers/stop-container.ts';
+import { type EventFeed, startEventFeed } from './events/event-feed.ts';
 import type { Handlers } from './handlers.ts';
 import { registerMetrics } from './metrics.ts';
 import type { Paths } from './paths.ts';
@@ -31,6 +32,7 @@ import { containerStats } from './rpc/container-stats.ts';
 import { containerStatusMethod } from './rpc/container-status.ts';
 import { createContainerMethod } from './rpc/create-container.ts';
 import { explain } from './rpc/explain.ts';
+import { getContainerEvents } from './rpc/get-container-events.ts';
 import { getExecTarget } from './rpc/get-exec-target.ts';
 import { listContainerStats } from './rpc/list-container-stats.ts';
 import { listContainers } from './rpc/list-containers.ts';
@@ -103,6 +105,8 @@ export async function startSandboxService(world: World): Promise<SandboxService>
   const { podLock, containerEnd } = work;
   const background = { ...world, podLock, containerEnd, signal: stopping.signal };
   const exits = new ExitWatch(background);
+  // Before the look at the records: the exits that it finds are events too.
+  const feed = undo.use(await startEventFeed(world));
   const reconciliation = startReconciliation(background);
   undo.defer(() => reconciliation.finished);
   // Later than the look at the records: an exit in between is then seen by one of both.
@@ -112,6 +116,7 @@ export async function startSandboxService(world: World): Promise<SandboxService>
   reconciliation.recovered.then(
     () => {
       exits.watchMonitors();
+      feed.noteRecovery();
     },
     () => undefined,
   );
@@ -124,13 +129,14 @@ export async function startSandboxService(world: World): Promise<SandboxService>
   const running = undo.move();
   return {
     reconciliation,
-    handlers: gated(methods(world, { ...work, exits }), reconciliation.recovered, open),
+    handlers: gated(methods(world, { ...work, exits, feed }), reconciliation.recovered, open),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
 interface Work extends ReturnType<typeof wire> {
   readonly exits: ExitWatch;
+  readonly feed: EventFeed;
 }
 
 /** Makes the parts that have state, and hands each what it needs. */
@@ -196,6 +202,7 @@ function methods(world: World, work: Work): RawHandlers {
       listContainers: listContainers(world),
       streamContainers: streamContainers(world),
       containerStatus: containerStatusMethod(world),
+      getContainerEvents: getContainerEvents(work.feed),
       updateContainerResources: updateContainerResources({ ...world, podLock }),
       reopenContainerLog: reopenContainerLog(world),
       containerStats: containerStats(stats),

@@ -76,7 +76,8 @@ export interface Container {
   readonly facts: ContainerFacts;
 }
 
-interface Row {
+/** As the database has it. */
+export interface ContainerRow {
   id: ObjectId;
   sandbox_id: ObjectId;
   phase: ContainerPhase;
@@ -90,11 +91,14 @@ interface Row {
  */
 export class ContainerStore {
   readonly #store: Store;
+  readonly #onChange: () => void;
   // The bytes of a config never change; decoding it is the dearest part of a list.
   readonly #configs = new Map<string, ContainerConfig>();
 
-  constructor(store: Store) {
+  /** `onChange` is called after each change of a phase, within the transaction. */
+  constructor(store: Store, onChange: () => void) {
     this.#store = store;
+    this.#onChange = onChange;
   }
 
   insert(container: Container): void {
@@ -112,8 +116,8 @@ export class ContainerStore {
   }
 
   find(id: string): Container | undefined {
-    const row = this.#store.prepare<Row>('SELECT * FROM containers WHERE id = ?').get(id);
-    return row === undefined ? undefined : this.#containerOf(row);
+    const row = this.#store.prepare<ContainerRow>('SELECT * FROM containers WHERE id = ?').get(id);
+    return row === undefined ? undefined : this.decode(row);
   }
 
   /** Throws `not-found`. */
@@ -127,18 +131,18 @@ export class ContainerStore {
 
   /** Those being created included. */
   list(): readonly Container[] {
-    const rows = this.#store.prepare<Row>('SELECT * FROM containers').all();
+    const rows = this.#store.prepare<ContainerRow>('SELECT * FROM containers').all();
     if (this.#configs.size > 2 * rows.length + 64) {
       this.#configs.clear();
     }
-    return rows.map((row) => this.#containerOf(row));
+    return rows.map((row) => this.decode(row));
   }
 
   ofSandbox(sandboxId: string): readonly Container[] {
     return this.#store
-      .prepare<Row>('SELECT * FROM containers WHERE sandbox_id = ?')
+      .prepare<ContainerRow>('SELECT * FROM containers WHERE sandbox_id = ?')
       .all(sandboxId)
-      .map((row) => this.#containerOf(row));
+      .map((row) => this.decode(row));
   }
 
   /** How many are in each phase; cheaper than a list. */
@@ -169,19 +173,26 @@ export class ContainerStore {
     this.#store
       .prepare('UPDATE containers SET phase = ?, facts = ? WHERE id = ?')
       .run(container.phase, writeFacts(container.facts), id);
+    if (container.phase !== old.phase) {
+      this.#onChange();
+    }
     return container;
   }
 
   remove(id: string): void {
     this.#store.prepare('DELETE FROM containers WHERE id = ?').run(id);
     this.#configs.delete(id);
+    this.#onChange();
   }
 
-  #containerOf(row: Row): Container {
+  /** What a row says; one that was copied elsewhere may be of what is gone, and is not kept. */
+  decode(row: ContainerRow, keep = true): Container {
     let config = this.#configs.get(row.id);
     if (config === undefined) {
       config = fromBinary(ContainerConfigSchema, row.config);
-      this.#configs.set(row.id, config);
+      if (keep) {
+        this.#configs.set(row.id, config);
+      }
     }
     const facts = readFacts<ContainerFacts>(row.facts);
     return {

@@ -1,3 +1,5 @@
+import { eventMigration } from './event-migration.ts';
+
 /**
  * The records of this service. Facts that no query looks at are JSON, so that
  * a new one needs no migration; configs are the bytes of the CRI message.
@@ -45,4 +47,5 @@ export const migrations: readonly string[] = [
     value TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  eventMigration,
 ];

@@ -3,6 +3,7 @@ import { openStore, type Store } from '@gantry/store';
 import type { ObjectId } from '../ids.ts';
 import { Journal } from '../journal/journal.ts';
 import { type Container, ContainerStore } from './container-store.ts';
+import { EventStore } from './event-store.ts';
 import { findByPrefix } from './find-by-prefix.ts';
 import { migrations } from './migrations.ts';
 import { NameStore } from './name-store.ts';
@@ -16,6 +17,9 @@ export interface Records extends Disposable {
   readonly names: NameStore;
   readonly settings: SettingStore;
   readonly journal: Journal;
+  readonly events: EventStore;
+  /** Has `listener`, the only one, called when phases have changed here and that is on disk. */
+  onChange(listener: () => void): void;
   /** Everything that `fn` writes, or nothing; on disk when this returns. Costs about half a millisecond. */
   commit<T>(fn: () => T): T;
   /** The pod that `text` is the id of, or begins the id of. Throws `invalid-argument` for none or several meant. */
@@ -29,13 +33,18 @@ export interface Records extends Disposable {
 /** Opens the file at `path`, or makes it. */
 export function openRecords(path: string, instance: string): Records {
   const store = openStore(path, { migrations });
-  const sandboxes = new SandboxStore(store);
-  const containers = new ContainerStore(store);
+  const changes = new Changes();
+  const sandboxes = new SandboxStore(store, changes.note);
+  const containers = new ContainerStore(store, changes.note);
   const journal = new Journal(store, { instance });
   return {
     sandboxes,
     containers,
     journal,
+    events: new EventStore(store, sandboxes, containers),
+    onChange: (listener) => {
+      changes.listener = listener;
+    },
     names: new NameStore(store),
     settings: new SettingStore(store),
     commit: (fn) => store.transaction(fn),
@@ -44,6 +53,23 @@ export function openRecords(path: string, instance: string): Records {
       journal[Symbol.dispose]();
       store[Symbol.dispose]();
     },
+  };
+}
+
+/** Calls its listener once for all changes of a transaction, when that is over. */
+class Changes {
+  listener: () => void = () => undefined;
+  #noted = false;
+
+  readonly note = (): void => {
+    if (!this.#noted) {
+      this.#noted = true;
+      // A transaction is synchronous: this comes after its end.
+      queueMicrotask(() => {
+        this.#noted = false;
+        this.listener();
+      });
+    }
   };
 }
 

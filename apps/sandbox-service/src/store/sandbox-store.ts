@@ -69,7 +69,8 @@ export interface Sandbox {
   readonly facts: SandboxFacts;
 }
 
-interface Row {
+/** As the database has it. */
+export interface SandboxRow {
   id: ObjectId;
   phase: SandboxPhase;
   config: Uint8Array;
@@ -82,11 +83,14 @@ interface Row {
  */
 export class SandboxStore {
   readonly #store: Store;
+  readonly #onChange: () => void;
   // The bytes of a config never change; decoding it is the dearest part of a list.
   readonly #configs = new Map<string, PodSandboxConfig>();
 
-  constructor(store: Store) {
+  /** `onChange` is called after each change of a phase, within the transaction. */
+  constructor(store: Store, onChange: () => void) {
     this.#store = store;
+    this.#onChange = onChange;
   }
 
   insert(sandbox: Sandbox): void {
@@ -101,8 +105,8 @@ export class SandboxStore {
   }
 
   find(id: string): Sandbox | undefined {
-    const row = this.#store.prepare<Row>('SELECT * FROM sandboxes WHERE id = ?').get(id);
-    return row === undefined ? undefined : this.#sandboxOf(row);
+    const row = this.#store.prepare<SandboxRow>('SELECT * FROM sandboxes WHERE id = ?').get(id);
+    return row === undefined ? undefined : this.decode(row);
   }
 
   /** Throws `not-found`. */
@@ -116,11 +120,11 @@ export class SandboxStore {
 
   /** Those being created included. */
   list(): readonly Sandbox[] {
-    const rows = this.#store.prepare<Row>('SELECT * FROM sandboxes').all();
+    const rows = this.#store.prepare<SandboxRow>('SELECT * FROM sandboxes').all();
     if (this.#configs.size > 2 * rows.length + 64) {
       this.#configs.clear();
     }
-    return rows.map((row) => this.#sandboxOf(row));
+    return rows.map((row) => this.decode(row));
   }
 
   /** Changes the phase, some facts, or both; an undefined fact is removed. Returns what stands now. */
@@ -137,19 +141,26 @@ export class SandboxStore {
     this.#store
       .prepare('UPDATE sandboxes SET phase = ?, facts = ? WHERE id = ?')
       .run(sandbox.phase, writeFacts(sandbox.facts), id);
+    if (sandbox.phase !== old.phase) {
+      this.#onChange();
+    }
     return sandbox;
   }
 
   remove(id: string): void {
     this.#store.prepare('DELETE FROM sandboxes WHERE id = ?').run(id);
     this.#configs.delete(id);
+    this.#onChange();
   }
 
-  #sandboxOf(row: Row): Sandbox {
+  /** What a row says; one that was copied elsewhere may be of what is gone, and is not kept. */
+  decode(row: SandboxRow, keep = true): Sandbox {
     let config = this.#configs.get(row.id);
     if (config === undefined) {
       config = fromBinary(PodSandboxConfigSchema, row.config);
-      this.#configs.set(row.id, config);
+      if (keep) {
+        this.#configs.set(row.id, config);
+      }
     }
     const facts = readFacts<SandboxFacts>(row.facts);
     return { id: row.id, phase: row.phase, config: withLimits(config, facts), facts };

@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { after, before, type TestContext, test } from 'node:test';
+import { kindOf } from '@gantry/errors';
+import { type ContainerEventResponse, ContainerEventType } from '@gantry/proto';
+import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
+import { killServices, pidsOf } from './harness/services.ts';
+import { type Stack, startStack } from './harness/stack.ts';
+import { until } from './harness/until.ts';
+
+let stack: Stack;
+before(async () => {
+  stack = await startStack({ config: '[services]\nreplicas = { "sandbox-service" = 2 }' });
+});
+after(async () => {
+  await stack[Symbol.asyncDispose]();
+});
+
+interface Client {
+  readonly events: ContainerEventResponse[];
+  /** Why the stream has ended. */
+  end?: unknown;
+}
+
+/** A client that certainly listens: it has got an event of a pod made to that end. */
+async function listen(t: TestContext): Promise<Client> {
+  const client: Client = { events: [] };
+  const leaving = new AbortController();
+  t.after(() => {
+    leaving.abort();
+  });
+  const read = async () => {
+    for await (const event of stack.runtime.getContainerEvents({}, { signal: leaving.signal })) {
+      client.events.push(event);
+    }
+  };
+  read().catch((error: unknown) => {
+    client.end = error;
+  });
+  await until(
+    'a first event',
+    async () => {
+      const probe = await runPod(stack, podConfig(stack, 'probe'));
+      await removePod(stack, probe.podSandboxId);
+      return client.events.length;
+    },
+    (count) => count > 0,
+  );
+  return client;
+}
+
+/** By the values of ContainerEventType. */
+const kinds = ['CREATED', 'STARTED', 'STOPPED', 'DELETED'] as const;
+const about = (client: Client, ids: readonly string[]) =>
+  client.events.filter((event) => ids.includes(event.containerId));
+
+test('clients of all instances see the same life of a pod, in order', async (t) => {
+  const clients = [await listen(t), await listen(t), await listen(t)];
+  const pod = await runPod(stack, podConfig(stack, 'life'));
+  const containerId = await startContainer(stack, pod, shellContainer('c', 'exit 5'));
+  const of = (client: Client) => about(client, [pod.podSandboxId, containerId]);
+  await until(
+    'the exit',
+    () => Promise.resolve(clients.map((client) => of(client).length)),
+    (counts) => counts.every((count) => count >= 5),
+  );
+  await removePod(stack, pod.podSandboxId);
+  for (const client of clients) {
+    const events = await until(
+      'the end',
+      () => Promise.resolve(of(client)),
+      (list) => list.length >= 8,
+    );
+    assert.deepEqual(
+      events.map((event) => [
+        event.containerId === pod.podSandboxId ? 'pod' : 'container',
+        kinds[event.containerEventType],
+      ]),
+      [
+        ['pod', 'CREATED'],
+        ['pod', 'STARTED'],
+        ['container', 'CREATED'],
+        ['container', 'STARTED'],
+        ['container', 'STOPPED'],
+        ['pod', 'STOPPED'],
+        ['container', 'DELETED'],
+        ['pod', 'DELETED'],
+      ],
+    );
+    const [first] = events;
+    const stopped = events[4];
+    assert.ok(first?.podSandboxStatus?.network?.ip.startsWith(stack.addressPrefix));
+    assert.equal(stopped?.containersStatuses[0]?.exitCode, 5);
+    assert.equal(events.at(-1)?.podSandboxStatus, undefined);
+  }
+});
+
+test('an exit while no instance runs is told to a client that connects after the restart', async (t) => {
+  const client = await listen(t);
+  const pod = await runPod(stack, podConfig(stack, 'down'));
+  const containerId = await startContainer(stack, pod, shellContainer('c', 'sleep 1; exit 4'));
+  const { info } = await stack.runtime.containerStatus({ containerId, verbose: true });
+  const { pid } = JSON.parse(info['info'] ?? '{}') as { pid: number };
+  killServices(stack, 'sandbox-service');
+  process.kill(pid, 'SIGKILL');
+  await until(
+    'the end of the stream',
+    () => Promise.resolve(client.end),
+    (end) => end !== undefined,
+  );
+  assert.equal(kindOf(client.end), 'unavailable');
+  await until(
+    'instances',
+    () => Promise.resolve(pidsOf(stack, 'sandbox-service').length),
+    (count) => count === 2,
+    30_000,
+  );
+  const again: Client = { events: [] };
+  const leaving = new AbortController();
+  t.after(() => {
+    leaving.abort();
+  });
+  const read = async () => {
+    while (!leaving.signal.aborted) {
+      try {
+        for await (const event of stack.runtime.getContainerEvents(
+          {},
+          { signal: leaving.signal },
+        )) {
+          again.events.push(event);
+        }
+      } catch (error) {
+        again.end = error;
+      }
+    }
+  };
+  const reading = read();
+  await until(
+    'the exit',
+    () => Promise.resolve(about(again, [containerId])),
+    (events) => events.length > 0,
+    30_000,
+  );
+  leaving.abort();
+  await reading;
+  const [event] = about(again, [containerId]);
+  assert.equal(event?.containerEventType, ContainerEventType.CONTAINER_STOPPED_EVENT);
+  await removePod(stack, pod.podSandboxId);
+});

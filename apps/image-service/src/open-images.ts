@@ -57,7 +57,7 @@ export async function openImages(options: OpenOptions): Promise<Images> {
 
   await mkdir(directory, { recursive: true, mode: 0o711 });
   const temporary = stack.use(await TemporarySpace.open(join(directory, 'tmp')));
-  const records = stack.use(openStore(join(directory, 'images.db'), { migrations }));
+  const records = stack.use(openStore(join(directory, 'images.db'), { migrations, reserve: true }));
   const content = await ContentStore.open(join(directory, 'content'), temporary);
   const workers = config.images.unpack_workers || availableParallelism();
   const layerStore = stack.use(

@@ -4,7 +4,8 @@ import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { RuntimeError } from '@gantry/errors';
 import { migrate } from './migrate.ts';
-import { moveAside, storeError } from './store-error.ts';
+import { Reserve } from './reserve.ts';
+import { isFull, moveAside, storeError } from './store-error.ts';
 
 const busyTimeoutMs = 10_000;
 
@@ -46,6 +47,12 @@ export interface StoreOptions {
    * many of them have been applied.
    */
   readonly migrations: readonly string[];
+  /**
+   * Sets 4 MiB aside in `<path>.reserve`, given up when the disk is full: the
+   * call that met the full disk fails with `resource-exhausted`, and works when
+   * it is made again. For records without which nothing can be removed.
+   */
+  readonly reserve?: boolean;
 }
 
 /**
@@ -64,7 +71,9 @@ export function openStore(path: string, options: StoreOptions): Store {
     db.exec('PRAGMA synchronous=FULL');
     check(db, path);
     migrate(db, path, options.migrations);
-    return new SqliteStore(db, path);
+    const reserve = options.reserve === true ? new Reserve(`${path}.reserve`) : undefined;
+    reserve?.renew();
+    return new SqliteStore(db, path, reserve);
   } catch (error) {
     db?.close();
     throw storeError(error, path, 'open store');
@@ -116,18 +125,20 @@ class SqliteStore implements Store {
   readonly path: string;
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, SqliteStatement<unknown>>();
+  readonly #reserve: Reserve | undefined;
   #inTransaction = false;
 
-  constructor(db: DatabaseSync, path: string) {
+  constructor(db: DatabaseSync, path: string, reserve: Reserve | undefined) {
     this.#db = db;
     this.path = path;
+    this.#reserve = reserve;
   }
 
   prepare<T = unknown>(sql: string): Statement<T> {
     let statement = this.#statements.get(sql);
     if (statement === undefined) {
       try {
-        statement = new SqliteStatement(this.#db.prepare(sql), this.path);
+        statement = new SqliteStatement(this.#db.prepare(sql), this.path, this.#reserve);
       } catch (error) {
         throw storeError(error, this.path, `prepare "${sql}" in`);
       }
@@ -149,6 +160,7 @@ class SqliteStore implements Store {
         throw new RuntimeError('internal', `transaction in ${this.path}: it must be synchronous`);
       }
       this.#exec('COMMIT');
+      this.#reserve?.renew();
       return result;
     } catch (error) {
       this.#rollback();
@@ -169,6 +181,7 @@ class SqliteStore implements Store {
     try {
       this.#db.exec(sql);
     } catch (error) {
+      giveUpIfFull(this.#reserve, error);
       throw storeError(error, this.path, `${sql.toLowerCase()} in`);
     }
   }
@@ -193,10 +206,12 @@ class SqliteStore implements Store {
 class SqliteStatement<T> implements Statement<T> {
   readonly #statement: StatementSync;
   readonly #path: string;
+  readonly #reserve: Reserve | undefined;
 
-  constructor(statement: StatementSync, path: string) {
+  constructor(statement: StatementSync, path: string, reserve: Reserve | undefined) {
     this.#statement = statement;
     this.#path = path;
+    this.#reserve = reserve;
   }
 
   get(...parameters: readonly SQLInputValue[]): T | undefined {
@@ -215,7 +230,14 @@ class SqliteStatement<T> implements Statement<T> {
     try {
       return call();
     } catch (error) {
+      giveUpIfFull(this.#reserve, error);
       throw storeError(error, this.#path, `"${this.#statement.sourceSQL}" in`);
     }
+  }
+}
+
+function giveUpIfFull(reserve: Reserve | undefined, error: unknown): void {
+  if (isFull(error)) {
+    reserve?.giveUp();
   }
 }

@@ -5,6 +5,7 @@ const busy = 5;
 const readOnly = 8;
 const corrupt = 11;
 const full = 13;
+const ioErrorWrite = 778;
 const cannotOpen = 14;
 const notADatabase = 26;
 const constraintPrimaryKey = 1555;
@@ -37,6 +38,14 @@ export function storeError(error: unknown, path: string, doing: string): unknown
   const { kind, advice } = told[code & 0xff] ?? { kind: 'internal', advice: '' };
   const words = advice === '' ? `${doing} ${path}` : `${doing} ${path}: ${advice}`;
   return new RuntimeError(kind, words, { cause: error });
+}
+
+/** Whether SQLite says that the disk is full: in so many words, or as a write that failed. */
+export function isFull(error: unknown): boolean {
+  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') {
+    return false;
+  }
+  return (error.errcode & 0xff) === full || error.errcode === ioErrorWrite;
 }
 
 /** What an operator can do with a file whose content can't be trusted. */

@@ -32,7 +32,7 @@ export interface Records extends Disposable {
 
 /** Opens the file at `path`, or makes it. */
 export function openRecords(path: string, instance: string): Records {
-  const store = openStore(path, { migrations });
+  const store = openStore(path, { migrations, reserve: true });
   const changes = new Changes();
   const sandboxes = new SandboxStore(store, changes.note);
   const containers = new ContainerStore(store, changes.note);

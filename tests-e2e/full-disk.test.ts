@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { isKind } from '@gantry/errors';
+import { hostOf, leaks } from './harness/host.ts';
+import { podConfig, runPod, shellContainer, startContainer } from './harness/pod.ts';
+import { startStack } from './harness/stack.ts';
+
+test('a full disk keeps no pod from being stopped and removed, as a kubelet retries it', async () => {
+  const stack = await startStack({ rootDirTmpfsBytes: 64 << 20 });
+  try {
+    const clean = await hostOf(stack);
+    const pod = await runPod(stack, podConfig(stack, 'full'));
+    await startContainer(stack, pod, shellContainer('c', 'exec sleep 1000'));
+    await fill(stack.rootDir);
+
+    await assert.rejects(stack.runtime.runPodSandbox({ config: podConfig(stack, 'second') }), {
+      kind: 'resource-exhausted',
+      message: /no space left on device/,
+    });
+    await again(() => stack.runtime.stopPodSandbox(pod));
+    await again(() => stack.runtime.removePodSandbox(pod));
+    assert.deepEqual(leaks(clean, await hostOf(stack)), []);
+
+    await rm(join(stack.rootDir, 'filler-1048576-0'));
+    const next = await runPod(stack, podConfig(stack, 'third'));
+    await stack.runtime.stopPodSandbox(next);
+    await stack.runtime.removePodSandbox(next);
+    const { items } = await stack.runtime.listPodSandbox({});
+    assert.deepEqual(items, []);
+  } finally {
+    await stack[Symbol.asyncDispose]();
+  }
+});
+
+/** Each store that meets the full disk first gives up its reserve: a few tries suffice, never a wait. */
+async function again(call: () => Promise<unknown>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await call();
+      return;
+    } catch (error) {
+      if (tries === 5 || !isKind(error, 'resource-exhausted')) {
+        throw error;
+      }
+    }
+  }
+}
+
+async function fill(dir: string): Promise<void> {
+  for (const size of [1 << 20, 1 << 12]) {
+    for (let i = 0; ; i++) {
+      try {
+        await writeFile(join(dir, `filler-${size}-${i}`), new Uint8Array(size));
+      } catch {
+        break;
+      }
+    }
+  }
+}

@@ -94,10 +94,13 @@ test('a container that holds memory shows it against its limit, and so does its 
   assert.ok(n(other.rssBytes) < 5n * mib);
   assert.equal(other.availableBytes, undefined);
 
-  const linux = await podStatsOf(pod);
+  // The pause process, a shell with its sleep, and a sleep; the shell holds the memory before it forks.
+  const linux = await until(
+    'four processes',
+    () => podStatsOf(pod),
+    (stats) => n(stats?.process?.processCount) === 4n,
+  );
   assert.ok(n(linux?.memory?.rssBytes) > 19n * mib);
-  // The pause process, a shell with its sleep, and a sleep.
-  assert.equal(n(linux?.process?.processCount), 4n);
   assert.equal(linux?.containers.length, 2);
 });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { RuntimeError } from '@gantry/errors';
+import { kindOf, RuntimeError } from '@gantry/errors';
 import { PodSandboxState } from '@gantry/proto';
 import { hostOf, leaks } from './harness/host.ts';
 import {
@@ -34,18 +34,31 @@ after(async () => {
   await stack[Symbol.asyncDispose]();
 });
 
-/** Waits until the stack answers again after its processes were killed. */
-const answers = () =>
-  until(
+/** Waits until every service answers again after its processes were killed. */
+const answers = async () => {
+  const kindsOf = (...calls: readonly Promise<unknown>[]) =>
+    Promise.all(
+      calls.map((call) =>
+        call.then(
+          () => 'ok',
+          (error: unknown) => kindOf(error),
+        ),
+      ),
+    );
+  await until(
     'the stack answers again',
     () =>
-      stack.runtime.status({}).then(
-        ({ status }) => status?.conditions.every((c) => c.status) ?? false,
-        () => false,
+      kindsOf(
+        stack.runtime.status({}).then(({ status }) => {
+          assert.ok(status?.conditions.every((c) => c.status));
+        }),
+        stack.images.imageFsInfo({}),
+        stack.runtime.execSync({ containerId: 'nobody', cmd: ['true'] }),
       ),
-    (ready) => ready,
+    ([runtime, images, streams]) => runtime === 'ok' && images === 'ok' && streams === 'not-found',
     60_000,
   );
+};
 const stateOf = async (containerId: string) =>
   (await stack.runtime.containerStatus({ containerId })).status;
 

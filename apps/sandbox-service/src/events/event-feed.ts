@@ -23,7 +23,7 @@ const reconnectMs = 60_000;
 /** Starts to hand out the events of all instances; the records stay the caller's. */
 export async function startEventFeed(deps: Deps): Promise<EventFeed> {
   const { records, paths, log } = deps;
-  const feed = new EventFeed(records.events, log);
+  const feed = new EventFeed(records, log);
   const file = await openWakeFile(paths.events, feed.onWake, (err) => {
     log.warn({ err }, 'wake those who wait for events');
   });
@@ -44,27 +44,25 @@ export async function startEventFeed(deps: Deps): Promise<EventFeed> {
  *
  * A client begins with the event after its call. Only what an instance finds
  * out at its start, as that a container has exited meanwhile, is given to those
- * too that connect within a minute: the call of theirs that ended with the
- * instance before can't have had it.
+ * too that connect within a minute, to any instance: the call of theirs that
+ * ended with the instance before can't have had it. A client that was connected
+ * to another instance all the while and connects again gets it twice.
  */
 export class EventFeed implements Disposable {
   readonly #events: EventStore;
   readonly #log: Deps['log'];
   readonly #clients = new Set<EventQueue<ContainerEvent>>();
-  readonly #started: number;
-  readonly #startedMs = performance.now();
-  #recovered: number;
+  readonly #start: number;
   #last: number;
   #reading = false;
   #file: WakeFile | undefined;
   #isClosed = false;
 
-  constructor(events: EventStore, log: Deps['log']) {
-    this.#events = events;
+  constructor(records: Records, log: Deps['log']) {
+    this.#events = records.events;
     this.#log = log;
-    this.#last = events.last();
-    this.#started = this.#last;
-    this.#recovered = this.#last;
+    this.#start = records.commit(() => this.#events.noteStart(reconnectMs));
+    this.#last = this.#events.last();
   }
 
   /** Has `file` closed with the feed. */
@@ -78,9 +76,12 @@ export class EventFeed implements Disposable {
       return;
     }
     try {
-      this.#recovered = this.#events.last();
+      this.#events.noteFound(this.#start);
     } catch (err) {
-      this.#log.warn({ err }, 'read events: what was found at the start is told to nobody');
+      this.#log.warn(
+        { err },
+        'note what was found at the start: clients that connect now may get later events twice',
+      );
     }
   }
 
@@ -133,12 +134,10 @@ export class EventFeed implements Disposable {
   }
 
   #replay(queue: EventQueue<ContainerEvent>): void {
-    if (performance.now() - this.#startedMs > reconnectMs) {
-      return;
-    }
-    const missed = this.#events.after(this.#started, this.#recovered - this.#started);
-    for (const event of missed.filter(({ seq }) => seq <= this.#recovered)) {
-      queue.push(containerEvent(event));
+    for (const event of this.#events.foundAtStarts(reconnectMs)) {
+      if (event.seq <= this.#last) {
+        queue.push(containerEvent(event));
+      }
     }
   }
 

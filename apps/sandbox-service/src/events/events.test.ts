@@ -150,6 +150,21 @@ test('an exit while the service was down reaches a client that connects after it
   assert.equal(event?.containersStatuses[0]?.exitCode, 3);
 });
 
+test('what one instance finds at its start reaches a client of one that started later', async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  await first.service.reconciliation.finished;
+  const id = await startContainer(first, await runPod(first));
+  first.crash();
+  node.host.exit(id, 3);
+  const second = await startOn(t, node);
+  await second.service.reconciliation.finished;
+  const third = await startOn(t, node);
+  await third.service.reconciliation.finished;
+  const client = await listen(t, third);
+  assert.deepEqual(brief(await client.take(1)), [[id, 'STOPPED']]);
+});
+
 test('a client gets nothing from before its call, and leaves without a trace', async (t) => {
   const service = await startAlone(t);
   const pod = await runPod(service);

@@ -82,3 +82,15 @@ const triggers = `
 
 /** The state changes of pods and containers, each with a number, for GetContainerEvents. */
 export const eventMigration = tables + triggers;
+
+/** When instances began to look for what had happened without them, and what was the last event before. */
+export const eventStartMigration = `
+  CREATE TABLE event_starts (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms     INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER)),
+    -- The newest event when the instance started.
+    seq       INTEGER NOT NULL,
+    -- The newest when it had found out everything; NULL while it has not.
+    found_seq INTEGER
+  ) STRICT;
+`;

@@ -23,6 +23,9 @@ interface Row {
   at_ms: number;
 }
 
+/** Of the notes of starts: younger than so many milliseconds. */
+const within = "at_ms > CAST(unixepoch('subsec') * 1000 AS INTEGER) - ?";
+
 /** The last events of the node, of all instances, written by triggers; see event-migration.ts. */
 export class EventStore {
   readonly #store: Store;
@@ -48,6 +51,36 @@ export class EventStore {
     return this.#store
       .prepare<Row>('SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?')
       .all(seq, limit)
+      .map((row) => this.#eventOf(row));
+  }
+
+  /**
+   * Notes that an instance starts, and will now write down what happened
+   * without it; returns the number of the note. Notes older than `forgetMs` go.
+   */
+  noteStart(forgetMs: number): number {
+    this.#store.prepare(`DELETE FROM event_starts WHERE NOT ${within}`).run(forgetMs);
+    this.#store.prepare('INSERT INTO event_starts (seq) VALUES (?)').run(this.last());
+    return (
+      this.#store.prepare<{ id: number }>('SELECT max(id) AS id FROM event_starts').get()?.id ?? 0
+    );
+  }
+
+  /** Notes that the instance of note `id` has written it all down. */
+  noteFound(id: number): void {
+    this.#store.prepare('UPDATE event_starts SET found_seq = ? WHERE id = ?').run(this.last(), id);
+  }
+
+  /** What instances that started in the last `ageMs` found out at their start, oldest first. */
+  foundAtStarts(ageMs: number): readonly EventRecord[] {
+    return this.#store
+      .prepare<Row>(
+        `SELECT * FROM events WHERE EXISTS (
+           SELECT 1 FROM event_starts AS start WHERE start.${within}
+             AND events.seq > start.seq AND events.seq <= coalesce(start.found_seq, events.seq))
+         ORDER BY seq`,
+      )
+      .all(ageMs)
       .map((row) => this.#eventOf(row));
   }
 

@@ -1,4 +1,4 @@
-import { eventMigration } from './event-migration.ts';
+import { eventMigration, eventStartMigration } from './event-migration.ts';
 
 /**
  * The records of this service. Facts that no query looks at are JSON, so that
@@ -48,4 +48,5 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   `,
   eventMigration,
+  eventStartMigration,
 ];

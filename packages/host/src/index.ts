@@ -20,7 +20,7 @@ export { type LockOptions, lockFile, tryLockFile } from './lock-file.ts';
 export { bindMount, mountTmpfs } from './mount.ts';
 export { type MountInfo, mountInfo } from './mount-info.ts';
 export { mountOverlay, type OverlayMount } from './mount-overlay.ts';
-export { type NamespaceWorker, startNamespaceWorker } from './namespace-worker.ts';
+export { type NamespaceWorker, type PinnedNamespaces, startNamespaceWorker } from './namespace-worker.ts';
 export { identifyProcess, isRunning, type ProcessId, signalProcess } from './process-id.ts';
 export { resolveInRoot } from './resolve-in-root.ts';
 export { type RunOptions, type RunResult, run } from './run.ts';

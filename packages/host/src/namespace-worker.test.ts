@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,9 +46,9 @@ async function inNetns(path: string, command: string): Promise<string> {
   return result.stdout.toString();
 }
 
-function namespacesOfThreads(): Set<string> {
+function namespacesOfThreads(kind = 'net'): Set<string> {
   const tasks = readdirSync('/proc/self/task');
-  return new Set(tasks.map((task) => readlinkSync(`/proc/self/task/${task}/ns/net`)));
+  return new Set(tasks.map((task) => readlinkSync(`/proc/self/task/${task}/ns/${kind}`)));
 }
 
 test('a network namespace is pinned, apart from ours, with lo up', { skip }, async (t) => {
@@ -106,8 +115,86 @@ test('a path that exists is refused and left alone', { skip }, async (t) => {
 
 test('what is no namespace is not unmounted or removed', { skip }, async (t) => {
   const { worker, dir } = start(t);
-  await assert.rejects(worker.removeNetns(dir), /remove network namespace/);
+  await assert.rejects(worker.removeNetns(dir), /remove namespace/);
   assert.equal(existsSync(dir), true);
+});
+
+test('network, ipc and uts are made together, with their sysctls and host name', {
+  skip,
+}, async (t) => {
+  const { worker, dir } = start(t);
+  const pins = { network: join(dir, 'net'), ipc: join(dir, 'ipc'), uts: join(dir, 'uts') };
+  const sysfs = join(dir, 'sys');
+  const names = ['net', 'ipc', 'uts'];
+  const before = names.map((name) => readlinkSync(`/proc/self/ns/${name}`));
+  const hostFile = '/proc/sys/kernel/shm_rmid_forced';
+  const hostValue = await readFile(hostFile, 'utf8');
+  await worker.create({
+    ...pins,
+    sysfs,
+    hostname: 'pod-1',
+    sysctls: {
+      'kernel.shm_rmid_forced': '1',
+      'fs.mqueue.msg_max': '13',
+      'kernel.domainname': 'a.example',
+      'net.ipv4.ip_forward': '1',
+    },
+  });
+  const enter = [`--net=${pins.network}`, `--ipc=${pins.ipc}`, `--uts=${pins.uts}`];
+  const look = `cat ${hostFile} /proc/sys/fs/mqueue/msg_max /proc/sys/kernel/domainname \
+    /proc/sys/net/ipv4/ip_forward; hostname; ls ${sysfs}/class/net`;
+  const { stdout, stderr } = await run('nsenter', [...enter, 'sh', '-c', look]);
+  assert.equal(stdout.toString(), '1\n13\na.example\n1\npod-1\nlo\n', stderr.toString());
+  assert.equal(await readFile(hostFile, 'utf8'), hostValue);
+  assert.deepEqual(
+    names.map((name) => readlinkSync(`/proc/self/ns/${name}`)),
+    before,
+  );
+  assert.equal(namespacesOfThreads('ipc').size, 1);
+  assert.equal(namespacesOfThreads('uts').size, 1);
+  await unmount(sysfs);
+  for (const path of Object.values(pins)) {
+    await worker.remove(path);
+  }
+  assert.deepEqual(readdirSync(dir), ['sys']);
+});
+
+test('a refused request leaves none of its namespaces', { skip }, async (t) => {
+  const { worker, dir } = start(t);
+  const pins = { ipc: join(dir, 'a'), uts: join(dir, 'b') };
+  for (const [name, value] of [
+    ['net.ipv4.ip_forward', '1'],
+    ['kernel.hostname', 'x'],
+    ['kernel.pid_max', '1000'],
+    ['kernel.shm_rmid_forced', 'nonsense'],
+    ['fs.file-max', '9'],
+    ['kernel.shmmax.x', '9'],
+  ] as const) {
+    await assert.rejects(
+      worker.create({ ...pins, sysctls: { [name]: value } }),
+      (e) => isKind(e, 'invalid-argument') && messageOf(e).includes(name),
+      name,
+    );
+    assert.deepEqual(readdirSync(dir), [], name);
+  }
+  // The second pin can not be made: the first one goes too.
+  writeFileSync(pins.uts, '');
+  await assert.rejects(worker.create(pins), (e) => isKind(e, 'already-exists'));
+  assert.deepEqual(readdirSync(dir), ['b']);
+});
+
+test('a file is read as the pinned network has it', { skip }, async (t) => {
+  const { worker, dir } = start(t);
+  const path = join(dir, 'pod');
+  await worker.createNetns(path);
+  const file = '/proc/thread-self/net/dev';
+  assert.match((await worker.readInNetns(path, file)) ?? '', /^ +lo:/m);
+  assert.equal((await worker.readInNetns(path, file))?.trim().split('\n').length, 3);
+  assert.equal(await worker.readInNetns(join(dir, 'gone'), file), undefined);
+  mkdirSync(join(dir, 'plain'));
+  assert.equal(await worker.readInNetns(join(dir, 'plain'), file), undefined);
+  await assert.rejects(worker.readInNetns(path, '/proc/thread-self/net/none'));
+  assert.equal(namespacesOfThreads().size, 1);
 });
 
 test('no thread of the process changes its namespace, however many are made', {

@@ -2,33 +2,57 @@ import { stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { type ErrorKind, RuntimeError } from '@gantry/errors';
 
-/** Makes and unmakes pinned network namespaces on a thread of its own (about 0.6 ms each). */
+/** Namespaces to be made together: those with a path, which is where they are pinned. */
+export interface PinnedNamespaces {
+  /** Its `lo` is up. */
+  readonly network?: string | undefined;
+  readonly ipc?: string | undefined;
+  readonly uts?: string | undefined;
+  /** Of the UTS namespace, which must be there; at most 64 bytes. */
+  readonly hostname?: string | undefined;
+  /** Set in the namespaces made here; one of another kind is `invalid-argument`. */
+  readonly sysctls?: Readonly<Record<string, string>> | undefined;
+  /**
+   * Where to mount a writable sysfs of the network namespace. There is one sysfs
+   * for each: made read-only by its first mount, it would stay so for all. It
+   * holds the namespace until it is unmounted, which is the caller's to do.
+   */
+  readonly sysfs?: string | undefined;
+}
+
+/** Makes and unmakes pinned namespaces on a thread of its own (about 0.6 ms for a network). */
 export interface NamespaceWorker extends AsyncDisposable {
   /**
-   * Makes a network namespace with `lo` up and its sysctls set, and pins it by a bind
-   * mount at `path`, whose directory is made too. Only `net.*` sysctls are
-   * taken (else `invalid-argument`). A path that exists is `already-exists` and is
-   * left alone; after any other failure nothing is left.
+   * Makes namespaces and pins each by a bind mount at its path, whose directory is
+   * made too. A path that exists is `already-exists` and is left alone; after any
+   * other failure nothing is left.
    */
+  create(namespaces: PinnedNamespaces): Promise<void>;
+  /** Unpins a namespace of any kind and removes the file; missing is a success. */
+  remove(path: string): Promise<void>;
+  /** `create` of a network namespace alone. */
   createNetns(
     path: string,
     options?: { readonly sysctls?: Readonly<Record<string, string>> },
   ): Promise<void>;
-  /** Unpins it and removes the file; missing is a success. */
+  /** As `remove`. */
   removeNetns(path: string): Promise<void>;
+  /**
+   * Text of a file of the kernel, such as /proc/thread-self/net/dev, as it is seen in
+   * the network namespace pinned at `path`; undefined when none is.
+   */
+  readInNetns(path: string, file: string): Promise<string | undefined>;
 }
 
-export type NetnsRequest =
-  | {
-      readonly id: number;
-      readonly verb: 'create';
-      readonly path: string;
-      readonly sysctls: Readonly<Record<string, string>>;
-    }
-  | { readonly id: number; readonly verb: 'remove'; readonly path: string };
+export type NamespaceRequest = { readonly id: number } & (
+  | { readonly verb: 'create'; readonly namespaces: PinnedNamespaces }
+  | { readonly verb: 'remove'; readonly path: string }
+  | { readonly verb: 'read'; readonly path: string; readonly file: string }
+);
 
-export interface NetnsReply {
+export interface NamespaceReply {
   readonly id: number;
+  readonly text?: string | undefined;
   readonly fault?: {
     readonly kind: ErrorKind;
     readonly message: string;
@@ -43,14 +67,14 @@ export interface NetnsReply {
  * alive only while a request runs.
  */
 export function startNamespaceWorker(): NamespaceWorker {
-  return new NetnsClient();
+  return new NamespaceClient();
 }
 
-class NetnsClient implements NamespaceWorker {
+class NamespaceClient implements NamespaceWorker {
   #worker: Worker | undefined;
   #lastId = 0;
   #disposed = false;
-  readonly #waiting = new Map<number, PromiseWithResolvers<undefined>>();
+  readonly #waiting = new Map<number, PromiseWithResolvers<string | undefined>>();
   // A pool thread is born into the namespace of the thread that first needs the pool: have them all now.
   readonly #poolIsWarm = stat('/');
 
@@ -58,14 +82,26 @@ class NetnsClient implements NamespaceWorker {
     path: string,
     options: { readonly sysctls?: Readonly<Record<string, string>> } = {},
   ): Promise<void> {
-    await this.#ask((id) => ({ id, verb: 'create', path, sysctls: options.sysctls ?? {} }));
+    await this.create({ network: path, ...options });
   }
 
   async removeNetns(path: string): Promise<void> {
+    await this.remove(path);
+  }
+
+  async create(namespaces: PinnedNamespaces): Promise<void> {
+    await this.#ask((id) => ({ id, verb: 'create', namespaces }));
+  }
+
+  async remove(path: string): Promise<void> {
     await this.#ask((id) => ({ id, verb: 'remove', path }));
   }
 
-  async #ask(requestOf: (id: number) => NetnsRequest): Promise<void> {
+  readInNetns(path: string, file: string): Promise<string | undefined> {
+    return this.#ask((id) => ({ id, verb: 'read', path, file }));
+  }
+
+  async #ask(requestOf: (id: number) => NamespaceRequest): Promise<string | undefined> {
     await this.#poolIsWarm;
     if (this.#disposed) {
       throw new RuntimeError('unavailable', 'the namespace worker has been stopped');
@@ -74,34 +110,34 @@ class NetnsClient implements NamespaceWorker {
     const id = this.#lastId;
     this.#worker ??= this.#start();
     this.#worker.ref();
-    const done = Promise.withResolvers<undefined>();
+    const done = Promise.withResolvers<string | undefined>();
     this.#waiting.set(id, done);
     this.#worker.postMessage(requestOf(id));
-    await done.promise;
+    return done.promise;
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL('./netns-thread.ts', import.meta.url), {
-      name: 'netns',
+    const worker = new Worker(new URL('./namespace-thread.ts', import.meta.url), {
+      name: 'namespaces',
       // Flags of the main program, such as --input-type, may not suit a thread.
       execArgv: [],
       trackUnmanagedFds: false,
       resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2 },
     });
-    worker.on('message', (reply: NetnsReply) => this.#settle(worker, reply));
+    worker.on('message', (reply: NamespaceReply) => this.#settle(worker, reply));
     worker.on('error', (error) => this.#lose(worker, error));
     worker.on('exit', () => this.#lose(worker));
     return worker;
   }
 
-  #settle(worker: Worker, reply: NetnsReply): void {
+  #settle(worker: Worker, reply: NamespaceReply): void {
     const waiter = this.#waiting.get(reply.id);
     this.#waiting.delete(reply.id);
     if (this.#waiting.size === 0) {
       worker.unref();
     }
     if (reply.fault === undefined) {
-      waiter?.resolve(undefined);
+      waiter?.resolve(reply.text);
       return;
     }
     waiter?.reject(new RuntimeError(reply.fault.kind, reply.fault.message));

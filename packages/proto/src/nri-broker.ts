@@ -1,0 +1,1 @@
+export * from './gen/gantry/nri/v1/nri_pb.js';

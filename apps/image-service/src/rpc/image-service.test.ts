@@ -80,6 +80,7 @@ test('the status of an unknown image is empty, of a known one verbose on request
       context,
     );
   assert.deepEqual(await ask('no', true), {});
+  assert.deepEqual((await ask('i2', false)).image, criImage(record(2, { user: '1002:5' })));
   assert.equal((await ask('i2', false)).info, undefined);
   const { info } = await ask('i2', true);
   assert.deepEqual(JSON.parse(info?.['info'] ?? ''), {

@@ -19,9 +19,9 @@ export function imageStatus(deps: Deps): ServiceImpl<typeof ImageService>['image
     if (found === undefined) {
       return {};
     }
-    const criImage = deps.criImage(found);
     return {
-      image: image === undefined ? criImage : { ...criImage, spec: image },
+      // The same by whatever name it was asked for: clients compare them.
+      image: deps.criImage(found),
       ...(verbose ? { info: { info: await infoOf(deps, found) } } : {}),
     };
   };

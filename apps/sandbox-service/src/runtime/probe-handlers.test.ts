@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { detectCgroups } from '@gantry/host';
-import { probeHandlers } from './probe-handlers.ts';
+import { knownFeatures, probeHandlers } from './probe-handlers.ts';
 
 const plain = { path: '', systemd_cgroup: false, privileged_without_host_devices: false };
 
@@ -74,4 +74,14 @@ test('a handler is told with its path, version and features', async (t) => {
     systemdCgroup: false,
     privilegedWithoutHostDevices: true,
   });
+});
+
+test('a crun that cannot tell its features has those of its news', () => {
+  const recursive = { mountOptions: ['ro', 'rro'] };
+  assert.deepEqual(knownFeatures('crun version 1.8.1'), recursive);
+  assert.deepEqual(knownFeatures('crun version 1.4'), recursive);
+  assert.equal(knownFeatures('crun version 1.3'), undefined);
+  assert.equal(knownFeatures('crun version 0.20.1'), undefined);
+  assert.equal(knownFeatures('runc version 1.0.3'), undefined);
+  assert.equal(knownFeatures(undefined), undefined);
 });

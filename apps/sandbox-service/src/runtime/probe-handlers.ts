@@ -56,11 +56,12 @@ async function probe(name: string, config: HandlerConfig, dir: string): Promise<
   if (path === undefined) {
     return { ...handler, unusable: missingTool(tool) };
   }
-  const [version, features, unusable] = await Promise.all([
+  const [version, told, unusable] = await Promise.all([
     versionOf(path),
     featuresOf(path),
     tryCreate(handler, dir).catch((error: unknown) => messageOf(error)),
   ]);
+  const features = told ?? knownFeatures(version);
   return {
     ...handler,
     ...(version === undefined ? {} : { version }),
@@ -74,7 +75,7 @@ async function versionOf(path: string): Promise<string | undefined> {
   return exitCode === 0 ? stdout.toString().split('\n', 1)[0]?.trim() : undefined;
 }
 
-/** `features` (runtime-spec features.md) is younger than many a runtime; crun has it since 1.9. */
+/** `features` (runtime-spec features.md) is younger than many a runtime; crun has it since 1.8.6. */
 async function featuresOf(path: string): Promise<unknown> {
   const { exitCode, stdout } = await run(path, ['features'], options());
   try {
@@ -82,6 +83,15 @@ async function featuresOf(path: string): Promise<unknown> {
   } catch {
     return undefined;
   }
+}
+
+/** What the news of crun say of the versions that can't tell themselves: recursive mount options came with 1.4. */
+export function knownFeatures(version: string | undefined): unknown {
+  const [, major, minor] = /^crun version (\d+)\.(\d+)/.exec(version ?? '') ?? [];
+  if (major === undefined || Number(major) * 1000 + Number(minor) < 1004) {
+    return undefined;
+  }
+  return { mountOptions: ['ro', 'rro'] };
 }
 
 /** Why the handler cannot create containers here; undefined when it can. */

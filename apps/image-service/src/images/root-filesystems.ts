@@ -18,8 +18,26 @@ export interface PreparedRoot {
   readonly record: RootRecord;
   /** Topmost first. */
   readonly lowerDirs: readonly string[];
+  /** Both empty for a root that nobody writes to. */
   readonly upperDir: string;
   readonly workDir: string;
+}
+
+export interface PrepareOptions {
+  readonly pullIfMissing: boolean;
+  readonly signal: AbortSignal;
+  /** Nothing will be written: there is no upper directory. */
+  readonly readOnly?: boolean;
+  /** How the owner's user namespace shows the ids of the lower directories; empty for as they are. */
+  readonly uidMappings?: readonly IdRange[];
+  readonly gidMappings?: readonly IdRange[];
+}
+
+/** `length` ids from `containerId` on are those from `hostId` on outside. */
+export interface IdRange {
+  readonly containerId: number;
+  readonly hostId: number;
+  readonly length: number;
 }
 
 const ownerPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
@@ -46,21 +64,20 @@ export class RootFilesystemStore {
   }
 
   /** The same answer each time for one owner, whatever becomes of the image's names. */
-  async prepare(
-    ownerId: string,
-    image: string,
-    options: { readonly pullIfMissing: boolean; readonly signal: AbortSignal },
-  ): Promise<PreparedRoot> {
+  async prepare(ownerId: string, image: string, options: PrepareOptions): Promise<PreparedRoot> {
     const { store, directory } = this.#deps;
     checkOwner(ownerId);
     await using _lock = await store.locks.take('root', ownerId, options.signal);
     const record = store.roots.get(ownerId) ?? (await this.#record(ownerId, image, options));
+    const lowerDirs = await store.layerStore.lowerOf(record.diffIds);
+    if (options.readOnly === true) {
+      return { record, lowerDirs, upperDir: '', workDir: '' };
+    }
     const own = join(directory, ownerId);
     const [upperDir, workDir] = [join(own, 'upper'), join(own, 'work')];
-    const lowerDirs = await store.layerStore.lowerOf(record.diffIds);
     await mkdir(own, { recursive: true, mode: 0o711 });
     await mkdir(workDir, { recursive: true, mode: 0o700 });
-    await makeUpper(upperDir, lowerDirs[0]);
+    await makeUpper(upperDir, lowerDirs[0], options);
     return { record, lowerDirs, upperDir, workDir };
   }
 
@@ -88,11 +105,7 @@ export class RootFilesystemStore {
     return this.#deps.store.roots.owners();
   }
 
-  async #record(
-    ownerId: string,
-    image: string,
-    options: { readonly pullIfMissing: boolean; readonly signal: AbortSignal },
-  ): Promise<RootRecord> {
+  async #record(ownerId: string, image: string, options: PrepareOptions): Promise<RootRecord> {
     const { store, pull } = this.#deps;
     for (let attempt = 1; ; attempt++) {
       const found = store.images.find(image);
@@ -119,14 +132,30 @@ export class RootFilesystemStore {
   }
 }
 
-/** overlayfs shows the root with the mode and owner of the upper directory: they must be the image's. */
-async function makeUpper(upperDir: string, lowerDir: string | undefined): Promise<void> {
+/**
+ * overlayfs shows the root with the mode and owner of the upper directory: they
+ * must be the image's, as the owner's user namespace has them.
+ */
+async function makeUpper(
+  upperDir: string,
+  lowerDir: string | undefined,
+  { uidMappings = [], gidMappings = [] }: PrepareOptions,
+): Promise<void> {
   const made = await mkdir(upperDir, { recursive: true, mode: 0o755 });
   if (made !== undefined && lowerDir !== undefined) {
     const { uid, gid, mode } = await stat(lowerDir);
-    await chown(upperDir, uid, gid);
+    await chown(upperDir, shifted(uid, uidMappings), shifted(gid, gidMappings));
     await chmod(upperDir, mode & 0o7777);
   }
+}
+
+/** An id that the namespace does not have becomes its root's. */
+function shifted(id: number, mappings: readonly IdRange[]): number {
+  const range = mappings.find((m) => id >= m.containerId && id - m.containerId < m.length);
+  if (range !== undefined) {
+    return range.hostId + (id - range.containerId);
+  }
+  return mappings[0]?.hostId ?? id;
 }
 
 function checkOwner(ownerId: string): void {

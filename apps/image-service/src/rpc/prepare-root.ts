@@ -8,8 +8,8 @@ interface Deps {
 
 /** Sets up the directories of one container's root; the caller mounts them. */
 export function prepareRoot({ rootfs }: Deps): ServiceImpl<typeof RootFilesystems>['prepareRoot'] {
-  return async ({ ownerId, image, pullIfMissing }, { signal }) => {
-    const root = await rootfs.prepare(ownerId, image, { pullIfMissing, signal });
+  return async ({ ownerId, image, ...options }, { signal }) => {
+    const root = await rootfs.prepare(ownerId, image, { ...options, signal });
     const { id, repoTags, repoDigests } = root.record.image;
     return {
       image: {

@@ -17,7 +17,8 @@ export declare const file_gantry_image_v1_image: GenFile;
  */
 export declare type PrepareRootRequest = Message<"gantry.image.v1.PrepareRootRequest"> & {
   /**
-   * The id of the container, or of the sandbox for its pause container.
+   * The id of the container, or of the sandbox for its pause container. One more
+   * root of the same container, for an image volume, is the id, a dot and a number.
    *
    * @generated from field: string owner_id = 1;
    */
@@ -36,6 +37,26 @@ export declare type PrepareRootRequest = Message<"gantry.image.v1.PrepareRootReq
    * @generated from field: bool pull_if_missing = 3;
    */
   pullIfMissing: boolean;
+
+  /**
+   * Nothing is to be written: upper_dir and work_dir of the answer are empty.
+   *
+   * @generated from field: bool read_only = 4;
+   */
+  readOnly: boolean;
+
+  /**
+   * The user namespace of the owner, who shows the lower directories through
+   * these mappings: the root of upper_dir gets the owner that its root has there.
+   *
+   * @generated from field: repeated gantry.image.v1.IdRange uid_mappings = 5;
+   */
+  uidMappings: IdRange[];
+
+  /**
+   * @generated from field: repeated gantry.image.v1.IdRange gid_mappings = 6;
+   */
+  gidMappings: IdRange[];
 };
 
 /**
@@ -43,6 +64,34 @@ export declare type PrepareRootRequest = Message<"gantry.image.v1.PrepareRootReq
  * Use `create(PrepareRootRequestSchema)` to create a new message.
  */
 export declare const PrepareRootRequestSchema: GenMessage<PrepareRootRequest>;
+
+/**
+ * `length` ids from `container_id` on are the ids from `host_id` on outside.
+ *
+ * @generated from message gantry.image.v1.IdRange
+ */
+export declare type IdRange = Message<"gantry.image.v1.IdRange"> & {
+  /**
+   * @generated from field: uint32 container_id = 1;
+   */
+  containerId: number;
+
+  /**
+   * @generated from field: uint32 host_id = 2;
+   */
+  hostId: number;
+
+  /**
+   * @generated from field: uint32 length = 3;
+   */
+  length: number;
+};
+
+/**
+ * Describes the message gantry.image.v1.IdRange.
+ * Use `create(IdRangeSchema)` to create a new message.
+ */
+export declare const IdRangeSchema: GenMessage<IdRange>;
 
 /**
  * @generated from message gantry.image.v1.PrepareRootResponse

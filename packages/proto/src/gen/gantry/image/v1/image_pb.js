@@ -10,7 +10,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
  * Describes the file gantry/image/v1/image.proto.
  */
 export const file_gantry_image_v1_image = /*@__PURE__*/
-  fileDesc("ChtnYW50cnkvaW1hZ2UvdjEvaW1hZ2UucHJvdG8SD2dhbnRyeS5pbWFnZS52MSJOChJQcmVwYXJlUm9vdFJlcXVlc3QSEAoIb3duZXJfaWQYASABKAkSDQoFaW1hZ2UYAiABKAkSFwoPcHVsbF9pZl9taXNzaW5nGAMgASgIIn0KE1ByZXBhcmVSb290UmVzcG9uc2USLQoFaW1hZ2UYASABKAsyHi5nYW50cnkuaW1hZ2UudjEuUmVzb2x2ZWRJbWFnZRISCgpsb3dlcl9kaXJzGAIgAygJEhEKCXVwcGVyX2RpchgDIAEoCRIQCgh3b3JrX2RpchgEIAEoCSJZCg1SZXNvbHZlZEltYWdlEgoKAmlkGAEgASgJEhEKCXJlcG9fdGFncxgCIAMoCRIUCgxyZXBvX2RpZ2VzdHMYAyADKAkSEwoLY29uZmlnX2pzb24YBCABKAwiJgoSUmVsZWFzZVJvb3RSZXF1ZXN0EhAKCG93bmVyX2lkGAEgASgJIhUKE1JlbGVhc2VSb290UmVzcG9uc2UiEgoQTGlzdFJvb3RzUmVxdWVzdCImChFMaXN0Um9vdHNSZXNwb25zZRIRCglvd25lcl9pZHMYASADKAkiMAoSSW1wb3J0SW1hZ2VSZXF1ZXN0EgwKBHBhdGgYASABKAkSDAoEbmFtZRgCIAEoCSJFChNJbXBvcnRJbWFnZVJlc3BvbnNlEi4KBmltYWdlcxgBIAMoCzIeLmdhbnRyeS5pbWFnZS52MS5JbXBvcnRlZEltYWdlIioKDUltcG9ydGVkSW1hZ2USCgoCaWQYASABKAkSDQoFbmFtZXMYAiADKAkymQIKD1Jvb3RGaWxlc3lzdGVtcxJYCgtQcmVwYXJlUm9vdBIjLmdhbnRyeS5pbWFnZS52MS5QcmVwYXJlUm9vdFJlcXVlc3QaJC5nYW50cnkuaW1hZ2UudjEuUHJlcGFyZVJvb3RSZXNwb25zZRJYCgtSZWxlYXNlUm9vdBIjLmdhbnRyeS5pbWFnZS52MS5SZWxlYXNlUm9vdFJlcXVlc3QaJC5nYW50cnkuaW1hZ2UudjEuUmVsZWFzZVJvb3RSZXNwb25zZRJSCglMaXN0Um9vdHMSIS5nYW50cnkuaW1hZ2UudjEuTGlzdFJvb3RzUmVxdWVzdBoiLmdhbnRyeS5pbWFnZS52MS5MaXN0Um9vdHNSZXNwb25zZTJnCgtJbWFnZUltcG9ydBJYCgtJbXBvcnRJbWFnZRIjLmdhbnRyeS5pbWFnZS52MS5JbXBvcnRJbWFnZVJlcXVlc3QaJC5nYW50cnkuaW1hZ2UudjEuSW1wb3J0SW1hZ2VSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChtnYW50cnkvaW1hZ2UvdjEvaW1hZ2UucHJvdG8SD2dhbnRyeS5pbWFnZS52MSLBAQoSUHJlcGFyZVJvb3RSZXF1ZXN0EhAKCG93bmVyX2lkGAEgASgJEg0KBWltYWdlGAIgASgJEhcKD3B1bGxfaWZfbWlzc2luZxgDIAEoCBIRCglyZWFkX29ubHkYBCABKAgSLgoMdWlkX21hcHBpbmdzGAUgAygLMhguZ2FudHJ5LmltYWdlLnYxLklkUmFuZ2USLgoMZ2lkX21hcHBpbmdzGAYgAygLMhguZ2FudHJ5LmltYWdlLnYxLklkUmFuZ2UiQAoHSWRSYW5nZRIUCgxjb250YWluZXJfaWQYASABKA0SDwoHaG9zdF9pZBgCIAEoDRIOCgZsZW5ndGgYAyABKA0ifQoTUHJlcGFyZVJvb3RSZXNwb25zZRItCgVpbWFnZRgBIAEoCzIeLmdhbnRyeS5pbWFnZS52MS5SZXNvbHZlZEltYWdlEhIKCmxvd2VyX2RpcnMYAiADKAkSEQoJdXBwZXJfZGlyGAMgASgJEhAKCHdvcmtfZGlyGAQgASgJIlkKDVJlc29sdmVkSW1hZ2USCgoCaWQYASABKAkSEQoJcmVwb190YWdzGAIgAygJEhQKDHJlcG9fZGlnZXN0cxgDIAMoCRITCgtjb25maWdfanNvbhgEIAEoDCImChJSZWxlYXNlUm9vdFJlcXVlc3QSEAoIb3duZXJfaWQYASABKAkiFQoTUmVsZWFzZVJvb3RSZXNwb25zZSISChBMaXN0Um9vdHNSZXF1ZXN0IiYKEUxpc3RSb290c1Jlc3BvbnNlEhEKCW93bmVyX2lkcxgBIAMoCSIwChJJbXBvcnRJbWFnZVJlcXVlc3QSDAoEcGF0aBgBIAEoCRIMCgRuYW1lGAIgASgJIkUKE0ltcG9ydEltYWdlUmVzcG9uc2USLgoGaW1hZ2VzGAEgAygLMh4uZ2FudHJ5LmltYWdlLnYxLkltcG9ydGVkSW1hZ2UiKgoNSW1wb3J0ZWRJbWFnZRIKCgJpZBgBIAEoCRINCgVuYW1lcxgCIAMoCTKZAgoPUm9vdEZpbGVzeXN0ZW1zElgKC1ByZXBhcmVSb290EiMuZ2FudHJ5LmltYWdlLnYxLlByZXBhcmVSb290UmVxdWVzdBokLmdhbnRyeS5pbWFnZS52MS5QcmVwYXJlUm9vdFJlc3BvbnNlElgKC1JlbGVhc2VSb290EiMuZ2FudHJ5LmltYWdlLnYxLlJlbGVhc2VSb290UmVxdWVzdBokLmdhbnRyeS5pbWFnZS52MS5SZWxlYXNlUm9vdFJlc3BvbnNlElIKCUxpc3RSb290cxIhLmdhbnRyeS5pbWFnZS52MS5MaXN0Um9vdHNSZXF1ZXN0GiIuZ2FudHJ5LmltYWdlLnYxLkxpc3RSb290c1Jlc3BvbnNlMmcKC0ltYWdlSW1wb3J0ElgKC0ltcG9ydEltYWdlEiMuZ2FudHJ5LmltYWdlLnYxLkltcG9ydEltYWdlUmVxdWVzdBokLmdhbnRyeS5pbWFnZS52MS5JbXBvcnRJbWFnZVJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * Describes the message gantry.image.v1.PrepareRootRequest.
@@ -20,67 +20,74 @@ export const PrepareRootRequestSchema = /*@__PURE__*/
   messageDesc(file_gantry_image_v1_image, 0);
 
 /**
+ * Describes the message gantry.image.v1.IdRange.
+ * Use `create(IdRangeSchema)` to create a new message.
+ */
+export const IdRangeSchema = /*@__PURE__*/
+  messageDesc(file_gantry_image_v1_image, 1);
+
+/**
  * Describes the message gantry.image.v1.PrepareRootResponse.
  * Use `create(PrepareRootResponseSchema)` to create a new message.
  */
 export const PrepareRootResponseSchema = /*@__PURE__*/
-  messageDesc(file_gantry_image_v1_image, 1);
+  messageDesc(file_gantry_image_v1_image, 2);
 
 /**
  * Describes the message gantry.image.v1.ResolvedImage.
  * Use `create(ResolvedImageSchema)` to create a new message.
  */
 export const ResolvedImageSchema = /*@__PURE__*/
-  messageDesc(file_gantry_image_v1_image, 2);
+  messageDesc(file_gantry_image_v1_image, 3);
 
 /**
  * Describes the message gantry.image.v1.ReleaseRootRequest.
  * Use `create(ReleaseRootRequestSchema)` to create a new message.
  */
 export const ReleaseRootRequestSchema = /*@__PURE__*/
-  messageDesc(file_gantry_image_v1_image, 3);
+  messageDesc(file_gantry_image_v1_image, 4);
 
 /**
  * Describes the message gantry.image.v1.ReleaseRootResponse.
  * Use `create(ReleaseRootResponseSchema)` to create a new message.
  */
 export const ReleaseRootResponseSchema = /*@__PURE__*/
-  messageDesc(file_gantry_image_v1_image, 4);
+  messageDesc(file_gantry_image_v1_image, 5);
 
 /**
  * Describes the message gantry.image.v1.ListRootsRequest.
  * Use `create(ListRootsRequestSchema)` to create a new message.
  */
 export const ListRootsRequestSchema = /*@__PURE__*/
-  messageDesc(file_gantry_image_v1_image, 5);
+  messageDesc(file_gantry_image_v1_image, 6);
 
 /**
  * Describes the message gantry.image.v1.ListRootsResponse.
  * Use `create(ListRootsResponseSchema)` to create a new message.
  */
 export const ListRootsResponseSchema = /*@__PURE__*/
-  messageDesc(file_gantry_image_v1_image, 6);
+  messageDesc(file_gantry_image_v1_image, 7);
 
 /**
  * Describes the message gantry.image.v1.ImportImageRequest.
  * Use `create(ImportImageRequestSchema)` to create a new message.
  */
 export const ImportImageRequestSchema = /*@__PURE__*/
-  messageDesc(file_gantry_image_v1_image, 7);
+  messageDesc(file_gantry_image_v1_image, 8);
 
 /**
  * Describes the message gantry.image.v1.ImportImageResponse.
  * Use `create(ImportImageResponseSchema)` to create a new message.
  */
 export const ImportImageResponseSchema = /*@__PURE__*/
-  messageDesc(file_gantry_image_v1_image, 8);
+  messageDesc(file_gantry_image_v1_image, 9);
 
 /**
  * Describes the message gantry.image.v1.ImportedImage.
  * Use `create(ImportedImageSchema)` to create a new message.
  */
 export const ImportedImageSchema = /*@__PURE__*/
-  messageDesc(file_gantry_image_v1_image, 9);
+  messageDesc(file_gantry_image_v1_image, 10);
 
 /**
  * Root file systems for sandbox-service. image-service owns the layers and the

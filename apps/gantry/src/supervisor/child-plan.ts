@@ -8,6 +8,8 @@ export interface ChildPlan {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
+  /** Beside what the supervisor has itself, and before it: what a person set there holds. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** The services, and the names that they have on the bus. */

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { env } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '@gantry/errors';
 import { identifyProcess } from '@gantry/host';
@@ -105,11 +106,11 @@ class Kept {
       return messageOf(error);
     }
     const ended = endOf(child);
-    const process = child.pid === undefined ? undefined : await identifyProcess(child.pid);
+    const identity = child.pid === undefined ? undefined : await identifyProcess(child.pid);
     this.#set({
       ...this.#state,
       starts: this.#state.starts + 1,
-      ...(process === undefined ? {} : { process }),
+      ...(identity === undefined ? {} : { process: identity }),
     });
     this.#options.report(`${this.#plan.name} started: pid ${child.pid}`);
     if (this.#stop.aborted) {
@@ -125,6 +126,7 @@ class Kept {
         stdio: ['ignore', log, log],
         detached: true,
         cwd: '/',
+        env: { ...this.#plan.env, ...env },
       });
     } finally {
       closeLog(log);

@@ -15,6 +15,13 @@ export {
   writeFileAtomic,
 } from './files.ts';
 export { findTool, missingTool, toolPackage } from './find-tool.ts';
+export {
+  type IdmappedMount,
+  makeMountPoint,
+  mountIdmapped,
+  mountIdmappedOverlay,
+  releaseMounts,
+} from './idmapped-mount.ts';
 export { makeNode, setTimes, setXattr, syncFilesystem } from './inode.ts';
 export { type LockOptions, lockFile, tryLockFile } from './lock-file.ts';
 export { bindMount, mountTmpfs } from './mount.ts';
@@ -26,4 +33,5 @@ export { resolveInRoot } from './resolve-in-root.ts';
 export { type RunOptions, type RunResult, run } from './run.ts';
 export { hasCode, SystemError } from './system-error.ts';
 export { unmount } from './unmount.ts';
+export { createUserNamespace, type IdRange, type OwnedNamespaces } from './user-namespace.ts';
 export { waitForExit } from './wait-for-exit.ts';

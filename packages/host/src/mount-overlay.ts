@@ -15,8 +15,9 @@ import { hasCode, requireCleanPath, systemError } from './system-error.ts';
 export interface OverlayMount {
   /** At least one, the topmost first. */
   readonly lowerDirs: readonly string[];
-  readonly upperDir: string;
-  readonly workDir: string;
+  /** Absent, with `workDir`, for a read-only overlay of two or more lower directories. */
+  readonly upperDir?: string | undefined;
+  readonly workDir?: string | undefined;
   /** An existing directory. */
   readonly target: string;
   /**
@@ -42,7 +43,7 @@ export function mountOverlay(o: OverlayMount): Promise<void> {
   // Promise.try: the calls take microseconds and are made here, but throw as a rejection.
   return Promise.try(() => {
     const doing = `mount overlay on ${o.target}`;
-    for (const path of [...o.lowerDirs, o.upperDir, o.workDir, o.target]) {
+    for (const path of [...o.lowerDirs, ...upperOptions(o).map(([, path]) => path), o.target]) {
       requireCleanPath(path, doing);
     }
     if (o.lowerDirs.length === 0) {
@@ -72,13 +73,9 @@ function mountByFsconfig(o: OverlayMount, doing: string): boolean {
     }
   }
   setOption(fs, 'source', 'overlay', doing);
-  setOption(
-    fs,
-    'upperdir',
-    plain(o.upperDir, held, doing),
-    `${doing}: upper directory ${o.upperDir}`,
-  );
-  setOption(fs, 'workdir', plain(o.workDir, held, doing), `${doing}: work directory ${o.workDir}`);
+  for (const [key, path] of upperOptions(o)) {
+    setOption(fs, key, plain(path, held, doing), `${doing}: ${key} ${path}`);
+  }
   for (const [key, value] of fixedOptions(o)) {
     if (value === undefined) {
       setFlag(fs, key, doing);
@@ -107,8 +104,7 @@ function mountByDataPage(o: OverlayMount, doing: string): void {
   const alias = (path: string): string => held.alias(path, doing);
   const data = [
     `lowerdir=${o.lowerDirs.map(alias).join(':')}`,
-    `upperdir=${alias(o.upperDir)}`,
-    `workdir=${alias(o.workDir)}`,
+    ...upperOptions(o).map(([key, path]) => `${key}=${alias(path)}`),
     ...fixedOptions(o).map(([key, value]) => (value === undefined ? key : `${key}=${value}`)),
   ].join(',');
   if (data.length > dataPage) {
@@ -116,6 +112,13 @@ function mountByDataPage(o: OverlayMount, doing: string): void {
     throw new RuntimeError('failed-precondition', message);
   }
   mountClassic({ source: 'overlay', target: o.target, type: 'overlay', flags: 0, data }, doing);
+}
+
+function upperOptions({ upperDir, workDir }: OverlayMount): (readonly [string, string])[] {
+  return [
+    ...(upperDir === undefined ? [] : [['upperdir', upperDir] as const]),
+    ...(workDir === undefined ? [] : [['workdir', workDir] as const]),
+  ];
 }
 
 function fixedOptions(o: OverlayMount): (readonly [string, string | undefined])[] {

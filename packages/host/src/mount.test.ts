@@ -25,6 +25,11 @@ import {
 } from './index.ts';
 import { parseMountInfo } from './mount-info.ts';
 
+type OverlayDirs = Pick<OverlayMount, 'lowerDirs' | 'target'> & {
+  readonly upperDir: string;
+  readonly workDir: string;
+};
+
 const skip = process.geteuid?.() === 0 ? false : 'needs root to mount';
 
 function tempDir(t: TestContext): string {
@@ -39,7 +44,7 @@ function tempDir(t: TestContext): string {
   return dir;
 }
 
-function overlayDirs(dir: string, layers: number, suffix = ''): Omit<OverlayMount, 'method'> {
+function overlayDirs(dir: string, layers: number, suffix = ''): OverlayDirs {
   const make = (name: string): string => {
     const path = join(dir, `${name}${suffix}`);
     mkdirSync(path, { recursive: true });

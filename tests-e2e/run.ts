@@ -27,7 +27,7 @@ async function main(): Promise<number> {
   const files = args.filter((arg) => !arg.startsWith('--'));
   const dir = await mkdtemp('/tmp/gantry-e2e-');
   try {
-    const crictl = await buildCrictl();
+    const crictl = buildCrictl();
     if (crictl === undefined) {
       stderr.write('e2e: no Go toolchain on this host: the tests of crictl are skipped\n');
     }

@@ -1,58 +1,21 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { env, stderr } from 'node:process';
+import { buildGoProgram } from './go-program.ts';
 
-const version = '1.36.0';
+/** The release of cri-tools whose crictl and critest the tests drive. */
+export const criToolsVersion = '1.36.0';
+
+/** Requires the version in a module of its own: `go install pkg@version` also wants the list of versions. */
+export const criToolsModule = {
+  'go.mod': `module scratch\n\ngo 1.24\n\nrequire sigs.k8s.io/cri-tools v${criToolsVersion}\n`,
+} as const;
 
 /**
- * Builds crictl once for this user and gives its path; undefined where there
- * is no Go toolchain. It is built from a module of its own that requires the
- * version, because `go install pkg@version` also wants the list of versions.
+ * Gives the path of crictl, building it with the Go toolchain where no earlier run did. Undefined without a toolchain.
  * Throws when there is a toolchain and the build fails.
  */
-export async function buildCrictl(): Promise<string | undefined> {
-  const go = ['go', '/usr/local/go/bin/go'].find(
-    (command) => spawnSync(command, ['version']).status === 0,
-  );
-  if (go === undefined) {
-    return undefined;
-  }
-  const cache = join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'gantry-tests');
-  const path = join(cache, `crictl-${version}`);
-  if (existsSync(path)) {
-    return path;
-  }
-  stderr.write(`e2e: building crictl ${version} (once, about two minutes) ...\n`);
-  const scratch = mkdtempSync(join(tmpdir(), 'crictl-'));
-  try {
-    writeFileSync(
-      join(scratch, 'go.mod'),
-      `module scratch\n\ngo 1.24\n\nrequire sigs.k8s.io/cri-tools v${version}\n`,
-    );
-    const built = spawnSync(
-      go,
-      ['build', '-mod=mod', '-o', 'crictl', 'sigs.k8s.io/cri-tools/cmd/crictl'],
-      { cwd: scratch, encoding: 'utf8' },
-    );
-    if (built.status !== 0) {
-      throw new Error(`build crictl ${version}: ${built.stderr.trim()}`);
-    }
-    mkdirSync(cache, { recursive: true });
-    renameOrCopy(join(scratch, 'crictl'), path);
-    return path;
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
-}
-
-function renameOrCopy(from: string, to: string): void {
-  try {
-    renameSync(from, to);
-  } catch {
-    // Another file system: copy beside the goal, so that no half file is ever found.
-    spawnSync('cp', [from, `${to}.new`]);
-    renameSync(`${to}.new`, to);
-  }
+export function buildCrictl(): string | undefined {
+  return buildGoProgram({
+    name: `crictl-${criToolsVersion}`,
+    files: criToolsModule,
+    command: ['build', 'sigs.k8s.io/cri-tools/cmd/crictl'],
+  });
 }

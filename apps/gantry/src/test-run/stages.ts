@@ -31,6 +31,7 @@ export const stages: readonly Stage[] = [
   { name: 'generated', about: 'generated protobuf code is current', run: generated },
   { name: 'units', about: 'unit tests', run: units },
   { name: 'e2e', about: 'end-to-end tests on the real stack', run: e2e },
+  { name: 'critest', about: "the CRI's conformance tests, every runtime and infra", run: critest },
 ];
 
 async function lint(context: StageContext): Promise<void> {
@@ -74,12 +75,21 @@ async function units(context: StageContext): Promise<void> {
   }
 }
 
-async function e2e(context: StageContext): Promise<void> {
+function e2e(context: StageContext): Promise<void> {
+  return counted(context, ['tests-e2e/run.ts', ...reporterArgs()]);
+}
+
+function critest(context: StageContext): Promise<void> {
+  return counted(context, ['tests-e2e/critest/run.ts']);
+}
+
+/** Runs a script whose tests must leave counts. */
+async function counted(context: StageContext, args: readonly string[]): Promise<void> {
   const before = readCounts(context.countsDir).length;
-  await tool(context, 'node', ['tests-e2e/run.ts', ...reporterArgs()]);
+  await tool(context, 'node', args);
   const runs = readCounts(context.countsDir);
   if (runs.length === before) {
-    throw new RuntimeError('internal', 'the end-to-end tests left no count');
+    throw new RuntimeError('internal', `${args[0]} left no count of its tests`);
   }
   requireTests(runs);
 }

@@ -5,6 +5,7 @@ export {
   cgroupDirectory,
   detectCgroups,
 } from './cgroup-layout.ts';
+export type { ProcessExit } from './child-reaper.ts';
 export { type DirectoryUsage, directoryUsage } from './directory-usage.ts';
 export { faultPoint } from './fault-point.ts';
 export {
@@ -31,6 +32,12 @@ export { type NamespaceWorker, type PinnedNamespaces, startNamespaceWorker } fro
 export { identifyProcess, isRunning, type ProcessId, signalProcess } from './process-id.ts';
 export { resolveInRoot } from './resolve-in-root.ts';
 export { type RunOptions, type RunResult, run } from './run.ts';
+export {
+  type StartedProcess,
+  type StartOptions,
+  type Stdio,
+  startProcess,
+} from './start-process.ts';
 export { hasCode, SystemError } from './system-error.ts';
 export { unmount } from './unmount.ts';
 export { createUserNamespace, type IdRange, type OwnedNamespaces } from './user-namespace.ts';

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { systemError } from './system-error.ts';
 
 type Koffi = typeof import('koffi');
-type Argument = 'int' | 'long' | 'ulong' | 'str' | 'void *';
+type Argument = 'int' | 'long' | 'ulong' | 'str' | 'void *' | 'const char **';
 type CFunction<A extends readonly unknown[]> = (...args: A) => number;
 /** A C function that can also run on the libuv pool, where its errno is out of reach. */
 export type PooledFunction<A extends readonly unknown[]> = CFunction<A> & {

@@ -66,11 +66,14 @@ test('a missing tool is told with its Debian package', async () => {
 test('a file that can not be run is not taken for a missing tool', async (t) => {
   const path = join(tempDir(t), 'runc');
   writeFileSync(path, '');
-  await assert.rejects(run(path, []), (e) => /^run .*EACCES/.test(messageOf(e)));
+  await assert.rejects(run(path, []), (e) => /^start .*EACCES/.test(messageOf(e)));
 });
 
 test('a missing working directory is not taken for a missing tool', async () => {
-  await assert.rejects(run('true', [], { cwd: '/nowhere' }), /run true in \/nowhere/);
+  await assert.rejects(
+    run('true', [], { cwd: '/nowhere' }),
+    /start \/\S+\/true in \/nowhere: no such file/,
+  );
 });
 
 test('an abort kills the command and rejects with its reason', async () => {

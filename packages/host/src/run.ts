@@ -1,11 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { RuntimeError } from '@gantry/errors';
-import { findTool, missingTool } from './find-tool.ts';
-import { hasCode } from './system-error.ts';
+import type { ProcessExit } from './child-reaper.ts';
+import { type StartedProcess, startProcess } from './start-process.ts';
 
 export interface RunOptions {
-  /** Written to the command's stdin, which is /dev/null otherwise. */
+  /** What the command reads from its stdin, which is /dev/null otherwise. */
   readonly stdin?: string | Uint8Array;
   /** The whole environment; ours when absent. */
   readonly env?: Readonly<Record<string, string | undefined>>;
@@ -49,14 +48,17 @@ export async function run(
   options.signal?.throwIfAborted();
   const child = start(command, args, options);
   const limit = options.maxOutputBytes ?? 16 * 1024 * 1024;
-  const stdout = collect(child.stdout, limit);
-  const stderr = collect(child.stderr, limit);
-  feed(child, options.stdin);
+  const stdout = collect(child.output(1), limit);
+  const stderr = collect(child.output(2), limit);
 
   let stopped: Error | undefined;
   const stop = (reason: Error): void => {
     stopped ??= reason;
-    kill(child, options.killGroup === true);
+    if (options.killGroup === true) {
+      child.killGroup();
+    } else {
+      child.kill();
+    }
   };
   const onAbort = (): void => stop(asError(options.signal?.reason));
   options.signal?.addEventListener('abort', onAbort, { once: true });
@@ -68,13 +70,12 @@ export async function run(
           stop(new RuntimeError('deadline-exceeded', message));
         }, options.timeoutMs);
   try {
-    const [exitCode, signal] = await ended(child, command, options);
+    const exit = await ended(child, [stdout, stderr]);
     if (stopped !== undefined) {
       throw stopped;
     }
     return {
-      exitCode,
-      signal,
+      ...exit,
       stdout: stdout.take(),
       stderr: stderr.take(),
       truncated: stdout.truncated || stderr.truncated,
@@ -91,86 +92,59 @@ function asError(reason: unknown): Error {
     : new RuntimeError('canceled', String(reason), { cause: reason });
 }
 
-function start(command: string, args: readonly string[], options: RunOptions): ChildProcess {
-  try {
-    return spawn(findTool(command) ?? command, args, {
-      stdio: [
-        options.stdin === undefined ? 'ignore' : 'pipe',
-        'pipe',
-        'pipe',
-        ...(options.extraFds ?? []),
-      ],
-      detached: options.killGroup === true,
-      ...(options.env === undefined ? {} : { env: { ...options.env } }),
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    });
-  } catch (error) {
-    // Arguments with a NUL, E2BIG and the like are thrown at once.
-    throw spawnError(error, command, options);
-  }
-}
-
-function spawnError(error: unknown, command: string, options: RunOptions): RuntimeError {
-  // A directory of PATH that can't be searched makes a missing name EACCES.
-  const isAbsent = hasCode(error, 'ENOENT') || (hasCode(error, 'EACCES') && !command.includes('/'));
-  if (isAbsent && findTool(command) === undefined) {
-    return new RuntimeError('failed-precondition', missingTool(command), { cause: error });
-  }
-  const where = options.cwd === undefined ? '' : ` in ${options.cwd}`;
-  return new RuntimeError('internal', `run ${command}${where}`, { cause: error });
-}
-
-function ended(
-  child: ChildProcess,
-  command: string,
-  options: RunOptions,
-): Promise<[number | null, NodeJS.Signals | null]> {
-  return new Promise((resolve, reject) => {
-    let linger: NodeJS.Timeout | undefined;
-    child.once('error', (error) => {
-      // Also told when a kill fails; then the process is there and will end.
-      if (child.pid === undefined) {
-        reject(spawnError(error, command, options));
-      }
-    });
-    child.once('exit', () => {
-      linger = setTimeout(() => {
-        child.stdout?.destroy();
-        child.stderr?.destroy();
-      }, lingerMs);
-    });
-    child.once('close', (code, signal) => {
-      clearTimeout(linger);
-      resolve([code, signal]);
-    });
+function start(command: string, args: readonly string[], options: RunOptions): StartedProcess {
+  const { stdin, extraFds = [], env, cwd, killGroup } = options;
+  const input = typeof stdin === 'string' ? Buffer.from(stdin) : (stdin ?? 'null');
+  return startProcess(command, args, {
+    stdio: [input, 'output', 'output', ...extraFds],
+    env,
+    cwd,
+    leads: killGroup === true ? 'group' : undefined,
   });
 }
 
-function kill(child: ChildProcess, group: boolean): void {
-  if (!group || child.pid === undefined) {
-    child.kill('SIGKILL');
-    return;
-  }
-  try {
-    process.kill(-child.pid, 'SIGKILL');
-  } catch (error) {
-    if (!hasCode(error, 'ESRCH')) {
-      throw error;
+interface Output {
+  readonly truncated: boolean;
+  /** Resolves when it was read to its end, or destroyed. */
+  readonly closed: Promise<unknown>;
+  take(): Buffer;
+  destroy(): void;
+}
+
+/** Resolves when the process has been reaped and its outputs are closed. */
+async function ended(child: StartedProcess, outputs: readonly Output[]): Promise<ProcessExit> {
+  let linger: NodeJS.Timeout | undefined;
+  const destroy = (): void => {
+    for (const output of outputs) {
+      output.destroy();
     }
+  };
+  try {
+    const exit = await child.exited;
+    linger = setTimeout(destroy, lingerMs);
+    await Promise.all(outputs.map((output) => output.closed));
+    return exit;
+  } catch (error) {
+    destroy();
+    throw error;
+  } finally {
+    clearTimeout(linger);
   }
 }
 
-function feed(child: ChildProcess, input: string | Uint8Array | undefined): void {
-  // A command that does not read its input to the end is its own affair (EPIPE).
-  child.stdin?.on('error', () => undefined);
-  child.stdin?.end(input);
-}
-
-function collect(stream: Readable | null, limit: number): { take(): Buffer; truncated: boolean } {
+function collect(stream: Readable, limit: number): Output {
   const chunks: Buffer[] = [];
   let length = 0;
-  const output = { take: () => Buffer.concat(chunks, length), truncated: false };
-  stream?.on('data', (chunk: Buffer) => {
+  const output = {
+    truncated: false,
+    // What was read before a failure still counts, so the failure itself is passed over.
+    closed: new Promise((resolve) => stream.once('close', resolve)),
+    take: () => Buffer.concat(chunks, length),
+    destroy: () => {
+      stream.destroy();
+    },
+  };
+  stream.on('data', (chunk: Buffer) => {
     const kept = chunk.subarray(0, limit - length);
     output.truncated ||= kept.length < chunk.length;
     if (kept.length > 0) {
@@ -178,6 +152,6 @@ function collect(stream: Readable | null, limit: number): { take(): Buffer; trun
       length += kept.length;
     }
   });
-  stream?.on('error', () => undefined);
+  stream.on('error', () => undefined);
   return output;
 }

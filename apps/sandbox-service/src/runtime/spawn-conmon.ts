@@ -1,6 +1,5 @@
-import { spawn } from 'node:child_process';
-import { Readable } from 'node:stream';
-import { RuntimeError } from '@gantry/errors';
+import type { Readable } from 'node:stream';
+import { startProcess } from '@gantry/host';
 
 /** What conmon reports through its sync pipe: a pid, or the words of a runtime that failed. */
 export type ConmonReport =
@@ -15,6 +14,8 @@ export interface SpawnConmonOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The descriptor on which conmon reports. */
+const syncPipe = 3;
 const maxReportBytes = 64 << 10;
 
 /**
@@ -25,30 +26,20 @@ const maxReportBytes = 64 << 10;
  */
 export async function spawnConmon(options: SpawnConmonOptions): Promise<ConmonReport> {
   options.signal?.throwIfAborted();
-  const child = spawn(options.path, options.args, {
+  const child = startProcess(options.path, options.args, {
     // The working directory is where conmon leaves its `oom` mark.
     cwd: options.bundleDir,
     env: environment(options.tty),
-    detached: true,
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    leads: 'session',
+    stdio: ['null', 'null', 'output', 'output'],
   });
-  const exited = new Promise<void>((resolve, reject) => {
-    child.once('exit', () => resolve());
-    child.once('error', (cause) =>
-      reject(new RuntimeError('failed-precondition', `start ${options.path}`, { cause })),
-    );
-  });
-  const [, , errors, pipe] = child.stdio;
-  if (!(errors instanceof Readable && pipe instanceof Readable)) {
-    await exited;
-    throw new RuntimeError('internal', `start ${options.path}: no pipes`);
-  }
+  const [errors, pipe] = [child.output(2), child.output(syncPipe)];
   const stderr = readAll(errors);
-  // The first process only forks the real conmon and writes its pid file.
   const line = readLine(pipe, options.signal);
   line.catch(() => undefined);
   try {
-    await exited;
+    // The first process only forks the real conmon and writes its pid file.
+    await child.exited;
     const report = await line;
     return report === undefined ? { failure: await stderr } : parseReport(report);
   } finally {
@@ -66,7 +57,7 @@ function environment(tty: boolean): Record<string, string> {
   const path = process.env['PATH'] ?? '';
   return {
     PATH: `${path}${path === '' ? '' : ':'}/usr/sbin:/usr/bin:/sbin:/bin`,
-    _OCI_SYNCPIPE: '3',
+    _OCI_SYNCPIPE: String(syncPipe),
     ...(process.env['TZ'] === undefined ? {} : { TZ: process.env['TZ'] }),
     ...(tty ? { TMPDIR: '/proc/self/cwd' } : {}),
   };

@@ -8,8 +8,6 @@ import { killLeftovers } from './leftovers.ts';
 export interface ExecFiles {
   readonly process: string;
   readonly pid: string;
-  readonly stdout: string;
-  readonly stderr: string;
 }
 
 /**
@@ -41,12 +39,7 @@ export class ExecDirectory implements AsyncDisposable {
   next(): ExecFiles {
     this.#count += 1;
     const base = join(this.#path, String(this.#count));
-    return {
-      process: `${base}.json`,
-      pid: `${base}.pid`,
-      stdout: `${base}.out`,
-      stderr: `${base}.err`,
-    };
+    return { process: `${base}.json`, pid: `${base}.pid` };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

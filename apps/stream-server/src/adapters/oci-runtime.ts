@@ -1,16 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { RuntimeError } from '@gantry/errors';
-import { findTool, identifyProcess, missingTool, waitForExit } from '@gantry/host';
+import { identifyProcess, type StartedProcess, startProcess, waitForExit } from '@gantry/host';
 import { CappedOutput } from '../exec/capped-output.ts';
 import { processFile } from '../exec/process-file.ts';
 import { killDescendants, killFamily } from '../exec/process-tree.ts';
 import { runtimeWords } from '../exec/runtime-words.ts';
 import type { ExecExit, ExecTarget, RunningExec, Runtime } from '../ports.ts';
 import type { ExecDirectory, ExecFiles } from './exec-directory.ts';
-import { openFifo } from './fifo.ts';
 
 /** What both peers keep of each output (CVE-2022-31030). */
 export const maxOutputBytes = 16 << 20;
@@ -50,7 +46,7 @@ export class OciRuntime implements Runtime, AsyncDisposable {
 class OciExec implements RunningExec {
   readonly exited: Promise<ExecExit>;
   readonly drained: Promise<void>;
-  readonly #child: ChildProcess;
+  readonly #child: StartedProcess;
   readonly #stdout: CappedOutput;
   readonly #stderr: CappedOutput;
   readonly #files: ExecFiles;
@@ -70,37 +66,20 @@ class OciExec implements RunningExec {
     undo.defer(() => {
       removeFiles(files);
     });
-    const stdout = openFifo(files.stdout);
-    undo.defer(() => stdout.read.destroy());
-    using writers = new DisposableStack();
-    writers.defer(() => {
-      closeSync(stdout.writeFd);
-    });
-    const stderr = openFifo(files.stderr);
-    undo.defer(() => stderr.read.destroy());
-    writers.defer(() => {
-      closeSync(stderr.writeFd);
-    });
-    this.#child = spawnRuntime(target, files, [stdout.writeFd, stderr.writeFd]);
-    this.#stdout = new CappedOutput(stdout.read, maxOutputBytes);
-    this.#stderr = new CappedOutput(stderr.read, maxOutputBytes);
+    this.#child = startRuntime(target, files);
+    this.#stdout = new CappedOutput(this.#child.output(1), maxOutputBytes);
+    this.#stderr = new CappedOutput(this.#child.output(2), maxOutputBytes);
     this.drained = Promise.all([this.#stdout.ended, this.#stderr.ended]).then(() => undefined);
-    this.exited = this.#waitForExit(target.runtimePath);
+    this.exited = this.#waitForExit();
     // Whoever kills it need not look at how it ended.
     this.exited.catch(() => undefined);
     undo.move();
   }
 
-  async #waitForExit(runtimePath: string): Promise<ExecExit> {
-    let code: number | null;
-    try {
-      [code] = (await once(this.#child, 'exit')) as [number | null];
-    } catch (cause) {
-      const message = findTool(runtimePath) === undefined ? missingTool(runtimePath) : 'spawn';
-      throw new RuntimeError('failed-precondition', message, { cause });
-    } finally {
+  async #waitForExit(): Promise<ExecExit> {
+    const { exitCode: code } = await this.#child.exited.finally(() => {
       this.#hasEnded = true;
-    }
+    });
     if (code === 0 || isWritten(this.#files.pid)) {
       // Without a code the runtime itself was killed, and its process with it.
       return { started: true, exitCode: code ?? 137 };
@@ -132,8 +111,7 @@ class OciExec implements RunningExec {
    * for a frozen container, is killed in the end with what is left.
    */
   async kill(): Promise<void> {
-    const { pid } = this.#child;
-    const runtime = pid === undefined ? undefined : await identifyProcess(pid);
+    const runtime = await identifyProcess(this.#child.pid);
     if (runtime === undefined) {
       return;
     }
@@ -170,11 +148,8 @@ class OciExec implements RunningExec {
   }
 }
 
-function spawnRuntime(
-  target: ExecTarget,
-  files: ExecFiles,
-  outputs: readonly [number, number],
-): ChildProcess {
+/** The outputs are pipes and no sockets: a program that opens /dev/stdout would get ENXIO. */
+function startRuntime(target: ExecTarget, files: ExecFiles): StartedProcess {
   const args = [
     ...target.runtimeArgs,
     'exec',
@@ -184,13 +159,10 @@ function spawnRuntime(
     files.pid,
     target.containerId,
   ];
-  const child = spawn(target.runtimePath, args, {
-    stdio: ['ignore', ...outputs],
+  return startProcess(target.runtimePath, args, {
+    stdio: ['null', 'output', 'output'],
     env: runtimeEnvironment(),
   });
-  // It may come after the end too, and must not end this service.
-  child.on('error', () => undefined);
-  return child;
 }
 
 /** Bare: runc would hand on descriptors for a LISTEN_FDS that was meant for us. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile, rename } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
-import { PodSandboxState } from '@gantry/proto';
+import { NamespaceMode, PodSandboxState } from '@gantry/proto';
 import { hostOf, leaks } from './harness/host.ts';
 import {
   ContainerState,
@@ -237,9 +237,12 @@ test('a host port reaches the pod', async () => {
 });
 
 test('a sandbox whose pause process dies is not ready', async () => {
-  const pod = await runPod(stack, podConfig(stack, 'pauseless'));
+  // One whose containers share their processes has it whatever is configured.
+  const linux = { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } };
+  const pod = await runPod(stack, podConfig(stack, 'pauseless', { linux }));
   const { info } = await stack.runtime.podSandboxStatus({ ...pod, verbose: true });
   const { pid } = JSON.parse(info['info'] ?? '{}') as { pid: number };
+  assert.ok(pid > 1);
   process.kill(pid, 'SIGKILL');
   await until(
     'not ready',

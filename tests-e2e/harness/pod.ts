@@ -4,6 +4,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
   type ContainerConfigSchema,
   ContainerState,
+  NamespaceMode,
   type PodSandboxConfigSchema,
 } from '@gantry/proto';
 import { busyboxImage, type Stack } from './stack.ts';
@@ -14,11 +15,26 @@ export type ContainerConfig = MessageInitShape<typeof ContainerConfigSchema>;
 /** A pod's config with a uid of its own; `more` replaces whole fields. */
 export function podConfig(stack: Stack, name: string, more: Partial<PodConfig> = {}): PodConfig {
   const uid = randomUUID();
-  return {
+  const config = {
     metadata: { name, namespace: 'e2e', uid, attempt: 0 },
     logDirectory: join(stack.dir, 'logs', uid),
     linux: {},
     ...more,
+  } as PodConfig;
+  return stack.infra === 'none' ? withOwnProcesses(config) : config;
+}
+
+/** As a kubelet sends it unless told otherwise: containers that share their processes need a pause container. */
+function withOwnProcesses(config: PodConfig): PodConfig {
+  const { linux } = config;
+  const { securityContext } = linux ?? {};
+  const namespaceOptions = {
+    pid: NamespaceMode.CONTAINER,
+    ...securityContext?.namespaceOptions,
+  };
+  return {
+    ...config,
+    linux: { ...linux, securityContext: { ...securityContext, namespaceOptions } },
   } as PodConfig;
 }
 

@@ -17,6 +17,8 @@ export interface CommandResult {
 
 /** A whole Gantry on directories, ports and a bridge of its own. */
 export interface Stack extends AsyncDisposable {
+  /** What holds the namespaces of its pods. */
+  readonly infra: Infra;
   readonly dir: string;
   readonly configFile: string;
   readonly rootDir: string;
@@ -37,7 +39,11 @@ export interface Stack extends AsyncDisposable {
   gantryOk(...args: string[]): Promise<string>;
 }
 
+export type Infra = 'pause' | 'none';
+
 export interface StackOptions {
+  /** GANTRY_E2E_INFRA unless said otherwise, and without that a pause container. */
+  readonly infra?: Infra;
   /** More lines of config.toml, put at its end. */
   readonly config?: string;
   readonly environment?: Readonly<Record<string, string>>;
@@ -54,6 +60,7 @@ let stacks = 0;
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const dir = await mkdtemp(join(runDir(), 's-'));
   const index = ++stacks;
+  const { infra = process.env['GANTRY_E2E_INFRA'] === 'none' ? 'none' : 'pause' } = options;
   const [natsPort, adminPort] = [await freePort(), await freePort()];
   const paths = {
     dir,
@@ -89,6 +96,7 @@ port = ${natsPort}
 conf_dir = "${paths.cniConfDir}"
 bin_dirs = ["${join(dir, 'plugins')}", "/usr/lib/cni", "/opt/cni/bin"]
 [pods]
+infra = "${infra}"
 cgroup_parent = "${paths.cgroupParent}"
 [images]
 registry_config_path = "${join(dir, 'certs.d')}"
@@ -145,6 +153,7 @@ ${options.config ?? ''}
   const connection = dial(paths.socket);
   return {
     ...paths,
+    infra,
     connection,
     runtime: connection.client(RuntimeService),
     images: connection.client(ImageService),

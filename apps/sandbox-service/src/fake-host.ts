@@ -1,5 +1,6 @@
 import { RuntimeError } from '@gantry/errors';
 import type { OciResources } from '@gantry/oci';
+import { FakeLocks } from './fake-locks.ts';
 import { fakeSpecs, imageConfig } from './fake-specs.ts';
 import type {
   ContainerExit,
@@ -51,7 +52,7 @@ const handler: RuntimeHandler = {
  */
 export class FakeHost {
   readonly netns = new Set<string>();
-  readonly mounts = new Map<string, 'overlay' | 'tmpfs'>();
+  readonly mounts = new Map<string, 'overlay' | 'tmpfs' | 'sysfs'>();
   readonly roots = new Set<string>();
   readonly images = new Set(['localhost/gantry/pause:1', 'busybox']);
   /** Sandbox id -> address. */
@@ -81,7 +82,7 @@ export class FakeHost {
   /** What a program does at once. */
   onStart: (id: string) => void = () => undefined;
   networkReady = true;
-  #locks = new Map<string, { instance: object; waiting: (() => void)[] }>();
+  readonly #locks = new FakeLocks();
   #watchers = new Map<object, (id: string) => void>();
   #dead = new WeakSet<object>();
   #waitingForEnd = new Map<number, (() => void)[]>();
@@ -98,7 +99,7 @@ export class FakeHost {
       roots: guard('roots', this.#rootFilesystems()),
       mounts: guard('mounts', this.#mountPort()),
       namespaces: guard('namespaces', this.#namespaces()),
-      locks: this.#lockPort(key),
+      locks: this.#locks.port(key),
       processes: this.#processes(),
       specs: guard('specs', fakeSpecs()),
     };
@@ -175,11 +176,7 @@ export class FakeHost {
   #crash(key: object): void {
     this.#dead.add(key);
     this.#watchers.delete(key);
-    for (const [path, lock] of this.#locks) {
-      if (lock.instance === key) {
-        this.#unlock(path);
-      }
-    }
+    this.#locks.lose(key);
   }
 
   /** Counts calls, and lets none of a dead instance through or return. */
@@ -368,6 +365,24 @@ export class FakeHost {
 
   #namespaces(): Namespaces {
     return {
+      create: ({ network, ipc, uts, sysctls = {}, sysfs }) => {
+        const bad = Object.keys(sysctls).find((name) => name.startsWith('vm.'));
+        if (bad !== undefined) {
+          throw new RuntimeError('invalid-argument', `sysctl ${bad}: of the host`);
+        }
+        for (const path of [network, ipc, uts].filter((p) => p !== undefined)) {
+          this.netns.add(path);
+        }
+        if (sysfs !== undefined) {
+          this.mounts.set(sysfs, 'sysfs');
+        }
+        return Promise.resolve();
+      },
+      remove: (path) => {
+        this.netns.delete(path);
+        return Promise.resolve();
+      },
+      isPinned: (path) => Promise.resolve(this.netns.has(path)),
       createNetns: (path) => {
         this.netns.add(path);
         return Promise.resolve();
@@ -388,56 +403,7 @@ export class FakeHost {
           this.#waitingForEnd.set(pid, [...waiting, resolve]);
         }),
       allowance: () => Promise.resolve({ cpus: '0-1', mems: '0' }),
+      allowanceIn: () => Promise.resolve({ cpus: '0-1', mems: '0' }),
     };
-  }
-
-  #lockPort(key: object): Locks {
-    const held = (path: string): AsyncDisposable => {
-      let mine = true;
-      return {
-        [Symbol.asyncDispose]: () => {
-          if (mine && !this.#dead.has(key)) {
-            this.#unlock(path);
-          }
-          mine = false;
-          return Promise.resolve();
-        },
-      };
-    };
-    const tryLock = (path: string): AsyncDisposable | undefined => {
-      if (this.#locks.has(path)) {
-        return undefined;
-      }
-      this.#locks.set(path, { instance: key, waiting: [] });
-      return held(path);
-    };
-    return {
-      tryLock,
-      lock: async (path, { signal } = {}) => {
-        for (;;) {
-          if (this.#dead.has(key)) {
-            return new Promise<never>(() => undefined);
-          }
-          const lock = tryLock(path);
-          if (lock !== undefined) {
-            return lock;
-          }
-          await new Promise<void>((resolve, reject) => {
-            this.#locks.get(path)?.waiting.push(resolve);
-            signal?.addEventListener('abort', () => {
-              reject(signal.reason as Error);
-            });
-          });
-        }
-      },
-    };
-  }
-
-  #unlock(path: string): void {
-    const lock = this.#locks.get(path);
-    this.#locks.delete(path);
-    for (const wake of lock?.waiting ?? []) {
-      wake();
-    }
   }
 }

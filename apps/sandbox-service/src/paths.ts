@@ -42,6 +42,25 @@ export class Paths {
     return join(this.netnses, sandboxId);
   }
 
+  /** One directory for each pod that has no pause container. */
+  get pinned(): string {
+    return join(this.#state, 'pins');
+  }
+
+  /** Where namespaces of a pod are pinned, but for its network: that has a place of its own. */
+  pins(sandboxId: string): string {
+    return join(this.pinned, sandboxId);
+  }
+
+  pin(sandboxId: string, kind: 'ipc' | 'uts'): string {
+    return join(this.pins(sandboxId), kind);
+  }
+
+  /** Where the sysfs of a pod's network is kept writable. */
+  podSysfs(sandboxId: string): string {
+    return join(this.pins(sandboxId), 'sys');
+  }
+
   /** hostname, hosts, resolv.conf and shm of one pod. */
   sandbox(sandboxId: string): string {
     return join(this.sandboxes, sandboxId);

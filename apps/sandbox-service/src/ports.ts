@@ -211,8 +211,24 @@ export interface Mounts {
   unmount(target: string): Promise<void>;
 }
 
-/** Network namespaces, kept alive by a file. */
+/** Namespaces to be made together: those with a path, which is where they are pinned. */
+export interface PinnedNamespaces {
+  readonly network?: string;
+  readonly ipc?: string;
+  readonly uts?: string;
+  readonly hostname?: string;
+  /** One that is of none of these namespaces is `invalid-argument`. */
+  readonly sysctls?: Readonly<Record<string, string>>;
+  /** Where a writable sysfs of the network is mounted. */
+  readonly sysfs?: string;
+}
+
+/** Namespaces, kept alive by files. */
 export interface Namespaces {
+  create(namespaces: PinnedNamespaces): Promise<void>;
+  /** Of any kind. */
+  remove(path: string): Promise<void>;
+  isPinned(path: string): Promise<boolean>;
   /** Makes one with its loopback up, pinned at `path`; the directory is there. */
   createNetns(path: string): Promise<void>;
   removeNetns(path: string): Promise<void>;
@@ -232,6 +248,8 @@ export interface Processes {
   waitForExit(process: ProcessId, options?: CallOptions): Promise<void>;
   /** The cpus and memory nodes that it may use, as lists such as `0-3`; empty when it is gone. */
   allowance(process: ProcessId): Promise<{ readonly cpus: string; readonly mems: string }>;
+  /** As `allowance`, for processes in the cgroup at this path below the hierarchies' roots. */
+  allowanceIn(cgroupPath: string): Promise<{ readonly cpus: string; readonly mems: string }>;
 }
 
 /** The wall clock, in nanoseconds since the epoch. */

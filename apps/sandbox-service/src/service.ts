@@ -69,7 +69,7 @@ async function start(context: ServiceContext): Promise<StartedService> {
       locks: hostLocks,
       processes: hostProcesses,
       specs: openSpecs({ facts, paths, handlers, records, config }),
-      figures: hostFigures(),
+      figures: hostFigures(namespaces),
       clock: () => BigInt(Date.now()) * 1_000_000n,
       version: packageVersion(),
       bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),

@@ -95,7 +95,13 @@ export interface SandboxService extends AsyncDisposable {
 /** Reconciles with the host, watches for exits and answers; the world stays the caller's. */
 export async function startSandboxService(world: World): Promise<SandboxService> {
   const { paths, records, metrics } = world;
-  for (const directory of [paths.locks, paths.netnses, paths.sandboxes, paths.bundles]) {
+  for (const directory of [
+    paths.locks,
+    paths.netnses,
+    paths.pinned,
+    paths.sandboxes,
+    paths.bundles,
+  ]) {
     await mkdir(directory, { recursive: true, mode: 0o711 });
   }
   forgetEarlierBoot(records, world.bootId);
@@ -144,7 +150,7 @@ function wire(world: World, creations: SharedCreations) {
   const { records, config } = world;
   const containerEnd = new ContainerEnd(world);
   const removal = { ...world, containerEnd };
-  const pods = { steps: podSteps({ ...world, sandboxImage: config.pods.sandbox_image }) };
+  const pods = { steps: podSteps(world) };
   const containers = { steps: containerSteps(world) };
   const { faultPoint } = world;
   const podLock = new PodLock({
@@ -169,7 +175,14 @@ function wire(world: World, creations: SharedCreations) {
     podLock,
     stops,
     removal: { ...removal, podLock },
-    runPod: { ...world, ...pods, podLock, creations, cgroupParent: config.pods.cgroup_parent },
+    runPod: {
+      ...world,
+      ...pods,
+      podLock,
+      creations,
+      cgroupParent: config.pods.cgroup_parent,
+      infra: config.pods.infra,
+    },
     createContainer: { ...world, ...containers, podLock, creations },
   };
 }

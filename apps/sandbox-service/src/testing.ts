@@ -16,6 +16,7 @@ import { type Config, completeConfig } from '@gantry/config';
 import {
   type ContainerConfigSchema,
   type ContainerStatus,
+  NamespaceMode,
   type PodSandboxConfigSchema,
   type PodSandboxStatus,
   RuntimeService,
@@ -72,12 +73,16 @@ const silent: Logger = {
   child: () => silent,
 };
 
-export async function newNode(t: TestContext): Promise<Node> {
+export async function newNode(
+  t: TestContext,
+  { infra = 'pause' }: { readonly infra?: Config['pods']['infra'] } = {},
+): Promise<Node> {
   const directory = await mkdtemp(join(tmpdir(), 'sandbox-service-'));
   t.after(() => rm(directory, { recursive: true, force: true }));
   const config = completeConfig({
     root_dir: join(directory, 'root'),
     state_dir: join(directory, 'state'),
+    pods: { infra },
   });
   return { directory, config, host: new FakeHost(), figures: new FakeFigures() };
 }
@@ -122,8 +127,11 @@ export async function startOn(t: TestContext, node: Node): Promise<TestService> 
 }
 
 /** A service on a node of its own, its start-up work done. */
-export async function startAlone(t: TestContext): Promise<TestService & { readonly node: Node }> {
-  const node = await newNode(t);
+export async function startAlone(
+  t: TestContext,
+  options?: Parameters<typeof newNode>[1],
+): Promise<TestService & { readonly node: Node }> {
+  const node = await newNode(t, options);
   const started = await startOn(t, node);
   await started.service.reconciliation.finished;
   return { ...started, node };
@@ -157,9 +165,15 @@ export function podConfig(
   };
 }
 
-/** Makes a pod; returns its id. */
+/** As a kubelet asks for it: each container has its own processes. */
+export const ownProcesses = {
+  linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } },
+};
+
+/** Makes a pod, without a pause container where that is configured; returns its id. */
 export async function runPod(service: TestService, name = 'web'): Promise<string> {
-  const { podSandboxId } = await service.call('runPodSandbox', { config: podConfig(name) });
+  const config = podConfig(name, service.world.config.pods.infra === 'none' ? ownProcesses : {});
+  const { podSandboxId } = await service.call('runPodSandbox', { config });
   return podSandboxId;
 }
 

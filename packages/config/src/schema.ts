@@ -137,6 +137,10 @@ const cni = strictObject({
 });
 
 const pods = strictObject({
+  infra: described(
+    'What holds the namespaces of a pod: "pause" is a container; "none" files alone, except in pods that share their processes.',
+    optional(picklist(['pause', 'none']), 'pause'),
+  ),
   sandbox_image: described(
     'The image of the pause container. The default is made on the host by `gantry up`.',
     optional(pipe(string(), minLength(1)), 'localhost/gantry/pause:1'),

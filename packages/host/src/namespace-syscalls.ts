@@ -57,7 +57,8 @@ interface Pin {
  */
 export function createNamespaces(wanted: PinnedNamespaces): void {
   const pins = pinsOf(wanted);
-  const doing = `create ${pins.map(({ kind, path }) => `${kind} namespace ${path}`).join(', ')}`;
+  const names = pins.map(({ kind, path }) => `${kind} namespace ${path}`);
+  const doing = `create ${names.join(', ') || 'no namespace'}`;
   const settings = checkSettings(wanted, pins, doing);
   const made: string[] = [];
   try {

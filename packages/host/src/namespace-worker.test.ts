@@ -152,6 +152,9 @@ test('network, ipc and uts are made together, with their sysctls and host name',
   );
   assert.equal(namespacesOfThreads('ipc').size, 1);
   assert.equal(namespacesOfThreads('uts').size, 1);
+  for (const path of [...Object.values(pins), sysfs, join(dir, 'none')]) {
+    assert.equal(await worker.isPinned(path), Object.values(pins).includes(path), path);
+  }
   await unmount(sysfs);
   for (const path of Object.values(pins)) {
     await worker.remove(path);

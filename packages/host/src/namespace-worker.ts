@@ -1,6 +1,7 @@
-import { stat } from 'node:fs/promises';
+import { stat, statfs } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { type ErrorKind, RuntimeError } from '@gantry/errors';
+import { hasCode } from './system-error.ts';
 
 /** Namespaces to be made together: those with a path, which is where they are pinned. */
 export interface PinnedNamespaces {
@@ -30,6 +31,8 @@ export interface NamespaceWorker extends AsyncDisposable {
   create(namespaces: PinnedNamespaces): Promise<void>;
   /** Unpins a namespace of any kind and removes the file; missing is a success. */
   remove(path: string): Promise<void>;
+  /** Whether a namespace, of any kind, is pinned at `path`. */
+  isPinned(path: string): Promise<boolean>;
   /** `create` of a network namespace alone. */
   createNetns(
     path: string,
@@ -70,6 +73,8 @@ export function startNamespaceWorker(): NamespaceWorker {
   return new NamespaceClient();
 }
 
+const nsfsMagic = 0x6e736673; // NSFS_MAGIC
+
 class NamespaceClient implements NamespaceWorker {
   #worker: Worker | undefined;
   #lastId = 0;
@@ -95,6 +100,17 @@ class NamespaceClient implements NamespaceWorker {
 
   async remove(path: string): Promise<void> {
     await this.#ask((id) => ({ id, verb: 'remove', path }));
+  }
+
+  async isPinned(path: string): Promise<boolean> {
+    try {
+      return (await statfs(path)).type === nsfsMagic;
+    } catch (error) {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR')) {
+        return false;
+      }
+      throw error;
+    }
   }
 
   readInNetns(path: string, file: string): Promise<string | undefined> {

@@ -1,5 +1,8 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import {
+  cgroupDirectory,
+  detectCgroups,
   hasCode,
   isRunning,
   lockFile,
@@ -38,11 +41,32 @@ export const hostLocks: Locks = {
   tryLock: (path) => tryLockFile(path, { remove: true }),
 };
 
-export const hostProcesses: Processes = { isRunning, waitForExit, allowance };
+export const hostProcesses: Processes = {
+  isRunning,
+  waitForExit,
+  allowance,
+  allowanceIn,
+};
 
 async function allowance({ pid }: ProcessId): Promise<{ cpus: string; mems: string }> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   const list = (field: string): string =>
     new RegExp(`^${field}_allowed_list:\\s*(\\S+)$`, 'm').exec(status)?.[1] ?? '';
   return { cpus: list('Cpus'), mems: list('Mems') };
+}
+
+async function allowanceIn(cgroupPath: string): Promise<{ cpus: string; mems: string }> {
+  const directory = cgroupDirectory(await detectCgroups(), 'cpuset', cgroupPath);
+  // v1 has both; in v2 the plain file may be empty, which means the parent's.
+  const list = async (name: string): Promise<string> => {
+    const files = [`cpuset.${name}.effective`, `cpuset.effective_${name}`, `cpuset.${name}`];
+    for (const file of directory === undefined ? [] : files) {
+      const text = await readFile(join(directory ?? '', file), 'utf8').catch(() => '');
+      if (text.trim() !== '') {
+        return text.trim();
+      }
+    }
+    return '';
+  };
+  return { cpus: await list('cpus'), mems: await list('mems') };
 }

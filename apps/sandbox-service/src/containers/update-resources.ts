@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
 import type { OciSpec } from '@gantry/oci';
 import type { LinuxContainerResources } from '@gantry/proto';
@@ -7,6 +8,7 @@ import { runSteps, type Step, undoAfter, undoSteps } from '../journal/steps.ts';
 import type { Paths } from '../paths.ts';
 import { readSpec, writeSpec } from '../pods/pod-steps.ts';
 import type { CallOptions, Processes, Runtime, Specs } from '../ports.ts';
+import { cgroupDirectoryOf } from '../runtime/container-cgroup.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';
 import { readResources, writeResources } from '../store/updated-resources.ts';
@@ -16,7 +18,7 @@ export interface UpdateResourcesDeps {
   readonly records: Records;
   readonly paths: Paths;
   readonly runtime: Pick<Runtime, 'update'>;
-  readonly processes: Pick<Processes, 'allowance' | 'isRunning'>;
+  readonly processes: Pick<Processes, 'allowance' | 'allowanceIn' | 'isRunning'>;
   readonly specs: Pick<Specs, 'limits'>;
   readonly handlers: Handlers;
   readonly faultPoint: (name: string) => void;
@@ -123,10 +125,16 @@ async function setLimits(
   await runtime.update(handlers.get(facts.handler), id, await specs.limits(resources), options);
 }
 
-/** What a cgroup beside it has that was told nothing: that of the pause process. */
+/** What a cgroup beside it has that was told nothing: that of the pause process, or the one above. */
 async function inheritedOf({ records, processes }: UpdateResourcesDeps, container: Container) {
   const pause = records.sandboxes.find(container.sandboxId)?.facts.pause;
-  return pause === undefined ? { cpus: '', mems: '' } : processes.allowance(pause.init);
+  const { cgroupsPath } = container.facts;
+  if (pause !== undefined) {
+    return processes.allowance(pause.init);
+  }
+  return cgroupsPath === undefined
+    ? { cpus: '', mems: '' }
+    : processes.allowanceIn(dirname(cgroupDirectoryOf(cgroupsPath)));
 }
 
 async function writeLimits(

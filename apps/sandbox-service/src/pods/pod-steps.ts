@@ -1,6 +1,8 @@
 import { mkdir, readFile } from 'node:fs/promises';
+import type { Config } from '@gantry/config';
 import { writeFileAtomic } from '@gantry/host';
 import type { OciSpec } from '@gantry/oci';
+import { cgroupsPath } from '@gantry/oci-spec';
 import { isMissing } from '../errno.ts';
 import type { Handlers } from '../handlers.ts';
 import type { Step } from '../journal/steps.ts';
@@ -18,6 +20,7 @@ import type {
 } from '../ports.ts';
 import { mountRoot, releaseRoot, removeBundle } from '../rootfs.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
+import { pinNamespaces, unpinNamespaces } from './pinned-namespaces.ts';
 import { podNetwork } from './pod-request.ts';
 import { makeSandboxFiles, removeSandboxFiles } from './sandbox-files.ts';
 
@@ -30,7 +33,7 @@ export interface PodStepDeps {
   readonly namespaces: Namespaces;
   readonly specs: Specs;
   readonly handlers: Handlers;
-  readonly sandboxImage: string;
+  readonly config: Pick<Config, 'pods'>;
 }
 
 /** A pod in the making. Undo needs `sandbox` alone; the rest is what the steps found out. */
@@ -50,10 +53,29 @@ export interface PodWork {
  *   files ────────────────────┼─▶ create ──▶ start
  *   netns ────────────────────┤
  *                             └─▶ network
+ *
+ * and without a pause container
+ *
+ *   files
+ *   namespaces ──▶ network
  */
-export function podSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
-  return [filesStep(deps), ...networkSteps(deps), ...rootSteps(deps), ...pauseSteps(deps)];
+export function podSteps(deps: PodStepDeps): PodSteps {
+  const files = filesStep(deps);
+  const netns = netnsStep(deps);
+  const withPause = [
+    files,
+    netns,
+    networkStep(deps, netns.name),
+    ...rootSteps(deps),
+    ...pauseSteps(deps),
+  ];
+  const namespaces = namespacesStep(deps);
+  const without = [files, namespaces, networkStep(deps, namespaces.name)];
+  return ({ facts }) => (facts.infra === 'none' ? without : withPause);
 }
+
+/** The steps by which a pod is made, and undone, that its record stands for. */
+export type PodSteps = (sandbox: Sandbox) => readonly Step<PodWork>[];
 
 function filesStep(deps: PodStepDeps): Step<PodWork> {
   return {
@@ -64,50 +86,65 @@ function filesStep(deps: PodStepDeps): Step<PodWork> {
   };
 }
 
-function networkSteps({ paths, namespaces, network }: PodStepDeps): readonly Step<PodWork>[] {
+function netnsStep({ paths, namespaces }: PodStepDeps): Step<PodWork> {
+  return {
+    name: 'netns',
+    after: [],
+    async run({ sandbox }) {
+      if (!sandbox.facts.hostNetwork) {
+        await namespaces.createNetns(paths.netns(sandbox.id));
+      }
+    },
+    undo: ({ sandbox }) => namespaces.removeNetns(paths.netns(sandbox.id)),
+  };
+}
+
+/** Takes the place of the pause container. */
+function namespacesStep(deps: PodStepDeps): Step<PodWork> {
+  return {
+    name: 'namespaces',
+    after: [],
+    async run(work) {
+      const { id, facts } = work.sandbox;
+      const { systemdCgroup } = deps.handlers.get(facts.handler);
+      // No process of the pod is there; its containers' cgroups lie beside it.
+      work.cgroupsPath = cgroupsPath(facts.cgroupParent, id, systemdCgroup);
+      await pinNamespaces(deps, work.sandbox);
+    },
+    undo: ({ sandbox }) => unpinNamespaces(deps, sandbox.id),
+  };
+}
+
+function networkStep({ paths, network }: PodStepDeps, after: string): Step<PodWork> {
   const pod = ({ id, config, facts }: Sandbox) =>
     podNetwork(id, config, { netnsPath: paths.netns(id), cgroupParent: facts.cgroupParent });
-  return [
-    {
-      name: 'netns',
-      after: [],
-      async run({ sandbox }) {
-        if (!sandbox.facts.hostNetwork) {
-          await namespaces.createNetns(paths.netns(sandbox.id));
-        }
-      },
-      undo: ({ sandbox }) => namespaces.removeNetns(paths.netns(sandbox.id)),
+  return {
+    name: 'network',
+    after: [after],
+    async run(work, signal) {
+      const { facts } = work.sandbox;
+      if (!facts.hostNetwork) {
+        work.attachment = await network.attach(pod(work.sandbox), facts.networkConfig, { signal });
+      }
     },
-    {
-      name: 'network',
-      after: ['netns'],
-      async run(work, signal) {
-        const { facts } = work.sandbox;
-        if (!facts.hostNetwork) {
-          work.attachment = await network.attach(pod(work.sandbox), facts.networkConfig, {
-            signal,
-          });
-        }
-      },
-      async undo({ sandbox, attachment }) {
-        const { hostNetwork, networkConfig } = sandbox.facts;
-        if (!hostNetwork) {
-          const result = attachment?.result;
-          await network.detach(pod(sandbox), { config: networkConfig, result });
-        }
-      },
+    async undo({ sandbox, attachment }) {
+      const { hostNetwork, networkConfig } = sandbox.facts;
+      if (!hostNetwork) {
+        const result = attachment?.result;
+        await network.detach(pod(sandbox), { config: networkConfig, result });
+      }
     },
-  ];
+  };
 }
 
 function rootSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
-  const { roots, sandboxImage } = deps;
+  const { roots, config } = deps;
   return [
     {
       name: 'root',
       after: [],
       async run(work, signal) {
-        work.root = await roots.prepare(work.sandbox.id, sandboxImage, {
+        work.root = await roots.prepare(work.sandbox.id, config.pods.sandbox_image, {
           signal,
           pullIfMissing: true,
         });

@@ -4,13 +4,14 @@ import type { ExitWatch } from '../containers/exit-watch.ts';
 import type { Handlers } from '../handlers.ts';
 import { newId, type ObjectId, shortId } from '../ids.ts';
 import type { Operation } from '../journal/journal.ts';
-import { type RunOptions, runSteps, type Step, undoAfter, undoSteps } from '../journal/steps.ts';
+import { type RunOptions, runSteps, undoAfter, undoSteps } from '../journal/steps.ts';
 import type { Clock, Network } from '../ports.ts';
 import type { Caller, Creation, SharedCreations } from '../shared-creation.ts';
 import { fingerprint } from '../store/fingerprint.ts';
 import { sandboxName } from '../store/name-store.ts';
 import type { Records } from '../store/records.ts';
 import type { Sandbox, SandboxFacts } from '../store/sandbox-store.ts';
+import { type Infra, infraOf } from './pinned-namespaces.ts';
 import type { PodLock } from './pod-lock.ts';
 import {
   type CheckedPodConfig,
@@ -18,7 +19,7 @@ import {
   usesHostIpc,
   usesHostNetwork,
 } from './pod-request.ts';
-import type { PodWork } from './pod-steps.ts';
+import type { PodSteps, PodWork } from './pod-steps.ts';
 
 export interface RunPodDeps {
   readonly records: Records;
@@ -29,7 +30,9 @@ export interface RunPodDeps {
   readonly clock: Clock;
   readonly faultPoint: (name: string) => void;
   readonly exits: Pick<ExitWatch, 'watchMonitor'>;
-  readonly steps: readonly Step<PodWork>[];
+  readonly steps: PodSteps;
+  /** What is configured. */
+  readonly infra: Infra;
   /** The cgroup of pods that name none. */
   readonly cgroupParent: string;
 }
@@ -63,6 +66,7 @@ export function runPod(
       requestedHandler: request.runtimeHandler,
       handler: handler.name,
       createdAtNanos: deps.clock(),
+      infra: infraOf(deps.infra, config),
       hostNetwork: usesHostNetwork(config),
       ownShm: !usesHostIpc(config),
       cgroupParent: config.linux?.cgroupParent || deps.cgroupParent,
@@ -92,7 +96,7 @@ export async function undoPod(
   work: PodWork,
 ): Promise<void> {
   const doing = `run pod sandbox ${shortId(work.sandbox.id)}`;
-  await undoSteps(steps, work, { operation, doing, faultPoint });
+  await undoSteps(steps(work.sandbox), work, { operation, doing, faultPoint });
 }
 
 async function makePod(
@@ -112,7 +116,7 @@ async function makePod(
     faultPoint: deps.faultPoint,
   };
   try {
-    await runSteps(deps.steps, work, options);
+    await runSteps(deps.steps(sandbox), work, options);
     records.commit(() => {
       records.sandboxes.update(sandbox.id, { phase: 'ready', facts: learnt(deps, work, creation) });
       records.journal.end(op, 'done');
@@ -169,7 +173,11 @@ async function giveUp(
   const { records, steps, faultPoint } = deps;
   const { id } = work.sandbox;
   const doing = `run pod sandbox ${shortId(id)}`;
-  const { error, isUndone } = await undoAfter(cause, steps, work, { operation, doing, faultPoint });
+  const { error, isUndone } = await undoAfter(cause, steps(work.sandbox), work, {
+    operation,
+    doing,
+    faultPoint,
+  });
   records.commit(() => {
     if (isUndone) {
       records.sandboxes.remove(id);

@@ -9,6 +9,7 @@ import type { Mounts, Namespaces, Network, RootFilesystems, Runtime } from '../p
 import { releaseRoot } from '../rootfs.ts';
 import type { Records } from '../store/records.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
+import { unpinNamespaces } from './pinned-namespaces.ts';
 import { podNetwork } from './pod-request.ts';
 import { removeShm } from './sandbox-files.ts';
 
@@ -36,8 +37,13 @@ const never = new AbortController().signal;
  *                ├─▶ pause ──┬─▶ root
  *                │           └─▶ shm
  *                └─▶ delete
+ *
+ * Without a pause container shm goes with the containers.
  */
-export function stopPodSteps(deps: StopPodDeps): readonly Step<Sandbox>[] {
+export function stopPodSteps(
+  deps: StopPodDeps,
+  { facts: { infra } }: Pick<Sandbox, 'facts'>,
+): readonly Step<Sandbox>[] {
   const { records, containerEnd } = deps;
   return [
     {
@@ -49,7 +55,7 @@ export function stopPodSteps(deps: StopPodDeps): readonly Step<Sandbox>[] {
       },
     },
     ...networkSteps(deps),
-    ...pauseSteps(deps),
+    ...(infra === 'none' ? [shmStep(deps, 'containers')] : pauseSteps(deps)),
     {
       name: 'delete',
       after: ['containers'],
@@ -61,7 +67,8 @@ export function stopPodSteps(deps: StopPodDeps): readonly Step<Sandbox>[] {
   ];
 }
 
-function networkSteps({ paths, network, namespaces }: StopPodDeps): readonly Step<Sandbox>[] {
+function networkSteps(deps: StopPodDeps): readonly Step<Sandbox>[] {
+  const { paths, network, namespaces } = deps;
   return [
     {
       name: 'network',
@@ -83,7 +90,9 @@ function networkSteps({ paths, network, namespaces }: StopPodDeps): readonly Ste
       name: 'netns',
       after: ['network'],
       async run({ id, facts }) {
-        if (!facts.hostNetwork) {
+        if (facts.infra === 'none') {
+          await unpinNamespaces(deps, id);
+        } else if (!facts.hostNetwork) {
           await namespaces.removeNetns(paths.netns(id));
         }
       },
@@ -104,8 +113,12 @@ function pauseSteps(deps: StopPodDeps): readonly Step<Sandbox>[] {
       },
     },
     { name: 'root', after: ['pause'], run: ({ id }) => releaseRoot(deps, id) },
-    { name: 'shm', after: ['pause'], run: ({ id }) => removeShm(deps, id) },
+    shmStep(deps, 'pause'),
   ];
+}
+
+function shmStep(deps: StopPodDeps, after: string): Step<Sandbox> {
+  return { name: 'shm', after: [after], run: ({ id }) => removeShm(deps, id) };
 }
 
 /**
@@ -129,7 +142,7 @@ export async function stopPod(deps: StopPodDeps, sandboxId: string): Promise<voi
   });
   deps.faultPoint(`${operation}:intent:done`);
   try {
-    await runSteps(stopPodSteps(deps), sandbox, {
+    await runSteps(stopPodSteps(deps, sandbox), sandbox, {
       operation,
       doing: `stop pod sandbox ${shortId(sandboxId)}`,
       // Half a stop helps nobody: it goes on when the caller has left.

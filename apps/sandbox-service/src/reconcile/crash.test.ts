@@ -7,7 +7,6 @@ import {
   createContainer,
   type Node,
   newNode,
-  podConfig,
   podStatus,
   runPod,
   startContainer,
@@ -29,8 +28,14 @@ interface Scene {
 
 type Act = (scene: Scene) => Promise<unknown>;
 
-async function setUp(t: TestContext, prepare: (service: TestService) => Promise<string[]>) {
-  const node = await newNode(t);
+type Infra = 'pause' | 'none';
+
+async function setUp(
+  t: TestContext,
+  prepare: (service: TestService) => Promise<string[]>,
+  infra: Infra,
+) {
+  const node = await newNode(t, { infra });
   const first = await startOn(t, node);
   await first.service.reconciliation.finished;
   const [sandbox = '', container = ''] = await prepare(first);
@@ -38,8 +43,13 @@ async function setUp(t: TestContext, prepare: (service: TestService) => Promise<
 }
 
 /** How many calls the act makes when nothing goes wrong. */
-async function callsOf(t: TestContext, prepare: Parameters<typeof setUp>[1], act: Act) {
-  const scene = await setUp(t, prepare);
+async function callsOf(
+  t: TestContext,
+  prepare: Parameters<typeof setUp>[1],
+  act: Act,
+  infra: Infra,
+) {
+  const scene = await setUp(t, prepare, infra);
   scene.node.host.calls.length = 0;
   await act(scene);
   return scene.node.host.calls.length;
@@ -51,12 +61,13 @@ async function crashEverywhere(
   prepare: Parameters<typeof setUp>[1],
   act: Act,
   check: (scene: Scene, second: TestService, where: string) => Promise<void>,
+  infra: Infra = 'pause',
 ): Promise<void> {
-  const calls = await callsOf(t, prepare, act);
+  const calls = await callsOf(t, prepare, act, infra);
   assert.ok(calls > 0);
   for (let call = 1; call <= calls; call += 1) {
     for (const after of [false, true]) {
-      const scene = await setUp(t, prepare);
+      const scene = await setUp(t, prepare, infra);
       const crashed = scene.node.host.crashAtCall(call, after);
       act(scene).catch(() => undefined);
       await crashed;
@@ -90,17 +101,20 @@ const aRunning = async (service: TestService) => {
   return [sandbox, await startContainer(service, sandbox)];
 };
 
-test('a crash at any point of RunPodSandbox leaves nothing, and the name is free', (t) =>
-  crashEverywhere(
-    t,
-    nothing,
-    ({ first }) => first.call('runPodSandbox', { config: podConfig() }),
-    async ({ node }, second, where) => {
-      assert.deepEqual(node.host.leftovers(), [], where);
-      assert.deepEqual((await second.call('listPodSandbox', {})).items, [], where);
-      assert.equal((await runPod(second)).length, 64, where);
-    },
-  ));
+for (const infra of ['pause', 'none'] as const) {
+  test(`a crash at any point of RunPodSandbox leaves nothing, and the name is free, infra ${infra}`, (t) =>
+    crashEverywhere(
+      t,
+      nothing,
+      ({ first }) => runPod(first),
+      async ({ node }, second, where) => {
+        assert.deepEqual(node.host.leftovers(), [], where);
+        assert.deepEqual((await second.call('listPodSandbox', {})).items, [], where);
+        assert.equal((await runPod(second)).length, 64, where);
+      },
+      infra,
+    ));
+}
 
 test('a crash at any point of CreateContainer leaves the pod as it was', (t) =>
   crashEverywhere(
@@ -146,35 +160,41 @@ test('a crash at any point of RemoveContainer is finished by the next instance',
     },
   ));
 
-test('a crash at any point of StopPodSandbox is finished by the next instance', (t) =>
-  crashEverywhere(
-    t,
-    aRunning,
-    ({ first, sandbox }) => first.call('stopPodSandbox', { podSandboxId: sandbox }),
-    async ({ node, sandbox, container }, second, where) => {
-      const status = await podStatus(second, sandbox);
-      assert.equal(status.state, PodSandboxState.SANDBOX_NOTREADY, where);
-      assert.deepEqual([...node.host.netns, ...node.host.addresses.keys()], [], where);
-      assert.equal(node.host.containers.size, 0, where);
-      const ended = await containerStatus(second, container);
-      assert.equal(ended.exitCode, 137, where);
-      await second.call('removePodSandbox', { podSandboxId: sandbox });
-      assert.deepEqual(node.host.leftovers(), [], where);
-    },
-  ));
+for (const infra of ['pause', 'none'] as const) {
+  test(`a crash at any point of StopPodSandbox is finished by the next instance, infra ${infra}`, (t) =>
+    crashEverywhere(
+      t,
+      aRunning,
+      ({ first, sandbox }) => first.call('stopPodSandbox', { podSandboxId: sandbox }),
+      async ({ node, sandbox, container }, second, where) => {
+        const status = await podStatus(second, sandbox);
+        assert.equal(status.state, PodSandboxState.SANDBOX_NOTREADY, where);
+        assert.deepEqual([...node.host.netns, ...node.host.addresses.keys()], [], where);
+        assert.equal(node.host.containers.size, 0, where);
+        const ended = await containerStatus(second, container);
+        assert.equal(ended.exitCode, 137, where);
+        await second.call('removePodSandbox', { podSandboxId: sandbox });
+        assert.deepEqual(node.host.leftovers(), [], where);
+      },
+      infra,
+    ));
+}
 
-test('a crash at any point of RemovePodSandbox is finished by the next instance', (t) =>
-  crashEverywhere(
-    t,
-    aRunning,
-    ({ first, sandbox }) => first.call('removePodSandbox', { podSandboxId: sandbox }),
-    async ({ node, sandbox }, second, where) => {
-      // Before the removal itself is written down, the stop is finished and the pod is there.
-      await second.call('removePodSandbox', { podSandboxId: sandbox });
-      assert.deepEqual(node.host.leftovers(), [], where);
-      assert.deepEqual((await second.call('listPodSandbox', {})).items, [], where);
-    },
-  ));
+for (const infra of ['pause', 'none'] as const) {
+  test(`a crash at any point of RemovePodSandbox is finished by the next instance, infra ${infra}`, (t) =>
+    crashEverywhere(
+      t,
+      aRunning,
+      ({ first, sandbox }) => first.call('removePodSandbox', { podSandboxId: sandbox }),
+      async ({ node, sandbox }, second, where) => {
+        // Before the removal itself is written down, the stop is finished and the pod is there.
+        await second.call('removePodSandbox', { podSandboxId: sandbox });
+        assert.deepEqual(node.host.leftovers(), [], where);
+        assert.deepEqual((await second.call('listPodSandbox', {})).items, [], where);
+      },
+      infra,
+    ));
+}
 
 test('a living instance repairs what another one left, when it next works on the pod', async (t) => {
   const node = await newNode(t);

@@ -18,8 +18,13 @@ export function forgetEarlierBoot(records: Records, bootId: string): void {
       for (const { id } of containers.list()) {
         containers.update(id, { facts: { init: undefined, monitor: undefined } });
       }
-      for (const { id } of sandboxes.list()) {
-        sandboxes.update(id, { facts: { pause: undefined } });
+      for (const { id, phase, facts } of sandboxes.list()) {
+        // One without a process, and on the host's namespaces, has nothing else to tell it by.
+        const isLost = phase === 'ready' && facts.infra === 'none';
+        sandboxes.update(id, {
+          ...(isLost ? { phase: 'notready' } : {}),
+          facts: { pause: undefined },
+        });
       }
     }
     settings.set('boot_id', bootId);

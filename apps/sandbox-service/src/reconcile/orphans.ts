@@ -5,6 +5,7 @@ import { isMissing } from '../errno.ts';
 import type { Handlers } from '../handlers.ts';
 import { isObjectId } from '../ids.ts';
 import type { Paths } from '../paths.ts';
+import { unpinNamespaces } from '../pods/pinned-namespaces.ts';
 import { removeSandboxFiles } from '../pods/sandbox-files.ts';
 import type { Locks, Mounts, Namespaces, RootFilesystems, Runtime } from '../ports.ts';
 import { removeBundle } from '../rootfs.ts';
@@ -32,7 +33,7 @@ export interface OrphanDeps {
 export async function removeOrphans(deps: OrphanDeps): Promise<void> {
   const failures: unknown[] = [];
   // Containers first: they hold the mounts, and these the roots.
-  const kinds = [containers, bundles, sandboxFiles, netnses, roots, locks];
+  const kinds = [containers, bundles, sandboxFiles, pins, netnses, roots, locks];
   for (const kind of kinds) {
     try {
       await kind(deps);
@@ -69,6 +70,14 @@ async function sandboxFiles(deps: OrphanDeps): Promise<void> {
   for (const id of withoutRecord(deps, await namesIn(paths.sandboxes))) {
     log.warn({ id }, 'sandbox directory without a record: removing it');
     await removeSandboxFiles(deps, id);
+  }
+}
+
+async function pins(deps: OrphanDeps): Promise<void> {
+  const { paths, log } = deps;
+  for (const id of withoutRecord(deps, await namesIn(paths.pinned))) {
+    log.warn({ id }, 'pinned namespaces without a record: letting them go');
+    await unpinNamespaces(deps, id);
   }
 }
 

@@ -4,15 +4,18 @@ import type { ContainerEnd } from '../containers/container-end.ts';
 import { isMissing } from '../errno.ts';
 import { finishAll } from '../finish-all.ts';
 import type { Paths } from '../paths.ts';
-import type { Processes, ProcessId, Runtime } from '../ports.ts';
+import { hasLostPin } from '../pods/pinned-namespaces.ts';
+import type { Namespaces, Processes, ProcessId, Runtime } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';
+import type { Sandbox } from '../store/sandbox-store.ts';
 
 export interface ReconcilePodDeps {
   readonly records: Records;
   readonly paths: Paths;
   readonly runtime: Runtime;
   readonly processes: Processes;
+  readonly namespaces: Namespaces;
   readonly containerEnd: ContainerEnd;
   readonly log: Pick<Logger, 'info' | 'warn'>;
 }
@@ -28,10 +31,16 @@ export async function reconcilePod(deps: ReconcilePodDeps, sandboxId: string): P
     return;
   }
   await finishAll(records.containers.ofSandbox(sandboxId).map((c) => reconcileContainer(deps, c)));
-  if (sandbox.phase === 'ready' && (await ended(deps, sandboxId, sandbox.facts.pause))) {
+  if (sandbox.phase === 'ready' && (await isLost(deps, sandbox))) {
     records.sandboxes.update(sandboxId, { phase: 'notready' });
-    log.info({ sandbox: sandboxId }, 'pause container is gone: sandbox is not ready');
+    log.info({ sandbox: sandboxId }, 'what held its namespaces is gone: sandbox is not ready');
   }
+}
+
+function isLost(deps: ReconcilePodDeps, sandbox: Sandbox): Promise<boolean> {
+  return sandbox.facts.infra === 'none'
+    ? hasLostPin(deps, sandbox)
+    : ended(deps, sandbox.id, sandbox.facts.pause);
 }
 
 async function reconcileContainer(deps: ReconcilePodDeps, container: Container): Promise<void> {

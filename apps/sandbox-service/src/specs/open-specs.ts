@@ -21,6 +21,7 @@ import { NamespaceMode } from '@gantry/proto';
 import { isMissing } from '../errno.ts';
 import type { Handlers } from '../handlers.ts';
 import type { Paths } from '../paths.ts';
+import { pinsOf } from '../pods/pinned-namespaces.ts';
 import { hostnameOf } from '../pods/sandbox-files.ts';
 import type { PreparedRoot, RuntimeHandler, Specs } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
@@ -140,7 +141,11 @@ function sandboxFacts({ paths, handlers }: Deps, sandbox: Sandbox): SandboxFacts
 }
 
 /** Before there is a pause container, the pod has a network at most. */
-function podNamespaces(paths: Paths, { id, config, facts }: Sandbox): PodNamespaces {
+function podNamespaces(paths: Paths, sandbox: Sandbox): PodNamespaces {
+  const { id, config, facts } = sandbox;
+  if (facts.infra === 'none') {
+    return pinsOf(paths, sandbox);
+  }
   const network = facts.hostNetwork ? {} : { network: paths.netns(id) };
   if (facts.pause === undefined) {
     return network;

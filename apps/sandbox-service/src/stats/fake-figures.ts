@@ -7,7 +7,7 @@ import type { LayerUsage } from './writable-layers.ts';
 export class FakeFigures implements Figures {
   readonly readings = new Map<string, CgroupReading>();
   readonly processes = new Map<string, number>();
-  readonly devices = new Map<number, readonly NetworkDevice[]>();
+  readonly devices = new Map<number | string, readonly NetworkDevice[]>();
   readonly layers = new Map<string, LayerUsage>();
 
   cgroup(cgroupPath: string): Promise<CgroupReading> {
@@ -18,8 +18,8 @@ export class FakeFigures implements Figures {
     return Promise.resolve(this.processes.get(cgroupPath) ?? 0);
   }
 
-  networkDevices(pid: number): Promise<readonly NetworkDevice[] | undefined> {
-    return Promise.resolve(this.devices.get(pid));
+  networkDevices(pidOrPath: number | string): Promise<readonly NetworkDevice[] | undefined> {
+    return Promise.resolve(this.devices.get(pidOrPath));
   }
 
   writableLayer(upperDir: string): Promise<LayerUsage | undefined> {

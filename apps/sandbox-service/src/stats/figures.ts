@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { directoryUsage } from '@gantry/host';
+import { directoryUsage, type NamespaceWorker } from '@gantry/host';
 import { CgroupReader } from './cgroup-reader.ts';
 import type { CgroupReading } from './cgroup-reading.ts';
 import { type NetworkDevice, parseNetworkDevices } from './network-devices.ts';
@@ -13,19 +13,23 @@ export interface Figures {
   cgroup(cgroupPath: string): Promise<CgroupReading>;
   /** How many processes are in a cgroup and below. */
   countProcesses(cgroupPath: string): Promise<number>;
-  /** Those of the process's network namespace; undefined when the process is gone. */
-  networkDevices(pid: number): Promise<readonly NetworkDevice[] | undefined>;
+  /** Those of a network namespace, that of a process or a pinned one; undefined when it is gone. */
+  networkDevices(pidOrPath: number | string): Promise<readonly NetworkDevice[] | undefined>;
   /** Walks the directory; undefined when it is gone. */
   writableLayer(upperDir: string): Promise<LayerUsage | undefined>;
 }
 
-export function hostFigures(): Figures {
+/** `readInNetns` as @gantry/host has it. */
+export function hostFigures({ readInNetns }: Pick<NamespaceWorker, 'readInNetns'>): Figures {
   const cgroups = new CgroupReader();
   return {
     cgroup: (path) => cgroups.read(path),
     countProcesses: (path) => cgroups.countProcesses(path),
-    async networkDevices(pid) {
-      const text = await readSmallFile(`/proc/${String(pid)}/net/dev`);
+    async networkDevices(pidOrPath) {
+      const text =
+        typeof pidOrPath === 'number'
+          ? await readSmallFile(`/proc/${pidOrPath}/net/dev`)
+          : await readInNetns(pidOrPath, '/proc/thread-self/net/dev');
       return text === undefined ? undefined : parseNetworkDevices(text);
     },
     async writableLayer(upperDir) {

@@ -19,7 +19,7 @@ test('every interface but the loopback is read, whatever stands around its colon
 });
 
 test('the interfaces of a process are read; one that is gone has none', async () => {
-  const figures = hostFigures();
+  const figures = hostFigures({ readInNetns: () => Promise.resolve(undefined) });
   assert.ok(Array.isArray(await figures.networkDevices(process.pid)));
   // Beyond the largest pid that Linux gives.
   assert.equal(await figures.networkDevices(4_194_305), undefined);

@@ -4,6 +4,7 @@ import type {
   PodSandboxStatsFilter,
   PodSandboxStatsSchema,
 } from '@gantry/proto';
+import type { Paths } from '../paths.ts';
 import { hasLabels } from '../pods/pod-view.ts';
 import type { Clock } from '../ports.ts';
 import { cgroupDirectoryOf } from '../runtime/container-cgroup.ts';
@@ -22,6 +23,7 @@ interface Deps {
   readonly records: Records;
   readonly containerReader: ContainerReader;
   readonly figures: Pick<Figures, 'networkDevices'>;
+  readonly paths: Pick<Paths, 'netns'>;
   readonly clock: Clock;
 }
 
@@ -46,7 +48,10 @@ export class PodReader {
     const { records, containerReader, clock } = this.#deps;
     const { id, config, facts } = sandbox;
     const found = records.containers.ofSandbox(id).filter((c) => c.phase !== 'creating');
-    const pause = facts.cgroupsPath === undefined ? [] : [cgroupDirectoryOf(facts.cgroupsPath)];
+    const pause =
+      facts.cgroupsPath === undefined || facts.infra === 'none'
+        ? []
+        : [cgroupDirectoryOf(facts.cgroupsPath)];
     const running = [...pause, ...found.flatMap((c) => runningCgroup(c) ?? [])];
     const [containers, shared, count, network] = await Promise.all([
       containerReader.read(found),
@@ -76,12 +81,12 @@ export class PodReader {
   }
 
   /** Undefined on the network of the host, which is not the pod's. */
-  async #networkOf({ facts }: Sandbox): Promise<NetworkInit | undefined> {
-    const pid = facts.pause?.init.pid;
-    if (facts.hostNetwork || pid === undefined) {
+  async #networkOf({ id, facts }: Sandbox): Promise<NetworkInit | undefined> {
+    if (facts.hostNetwork) {
       return undefined;
     }
-    const devices = await this.#deps.figures.networkDevices(pid);
+    const { figures, paths } = this.#deps;
+    const devices = await figures.networkDevices(facts.pause?.init.pid ?? paths.netns(id));
     return devices && networkMessage(devices, this.#deps.clock());
   }
 }

@@ -46,6 +46,8 @@ export interface SandboxFacts {
   readonly handler: string;
   readonly createdAtNanos: bigint;
   readonly hostNetwork: boolean;
+  /** What holds its namespaces; absent, as in older records, is a pause container. */
+  readonly infra?: 'pause' | 'none';
   /** Has a tmpfs of its own for /dev/shm. */
   readonly ownShm: boolean;
   readonly cgroupParent: string;

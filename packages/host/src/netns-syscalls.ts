@@ -1,0 +1,1 @@
+export { StrandedThread } from './namespace-syscalls.ts';

@@ -1,0 +1,3 @@
+// pod-life.test.ts again, with pods that have no pause container.
+process.env['GANTRY_E2E_INFRA'] = 'none';
+await import('./pod-life.test.ts');

@@ -17,6 +17,7 @@ import { reconcile } from './images/reconcile.ts';
 import { RootFilesystemStore } from './images/root-filesystems.ts';
 import { type ImportedImage, importImages } from './import/import-images.ts';
 import type { Clock, DiskUsage } from './ports.ts';
+import { nodeCredentials } from './registry/node-credentials.ts';
 import { RegistrySource } from './registry/registry-source.ts';
 import { ContentStore } from './store/content-store.ts';
 import { ImageRecords } from './store/image-records.ts';
@@ -88,6 +89,7 @@ export async function openImages(options: OpenOptions): Promise<Images> {
     store,
     installer,
     open: (reference, credentials) => new RegistrySource(reference, credentials, registry),
+    nodeCredentials: (host) => nodeCredentials(config.images, host),
     duration: pullDuration(metrics),
   });
   const rootsDirectory = join(directory, 'roots');

@@ -26,7 +26,10 @@ test('every key has a sentence', () => {
 });
 
 test('the walk finds every key of the defaults', () => {
-  const found = [...leaves(configKeys())].map((key) => key.path.join('.'));
+  const found = [...leaves(configKeys())]
+    .map((key) => key.path.join('.'))
+    // Of a table of which there is none by default only the form is told.
+    .filter((path) => !path.includes('.<name>.'));
   const there = pathsOf(parseConfig(configSchema, {}));
   assert.deepEqual(found.sort(), there.sort());
 });

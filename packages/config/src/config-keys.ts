@@ -13,6 +13,8 @@ export interface ConfigKey {
   readonly type: string;
   /** As written in the schema: what depends on the host is not filled in. */
   readonly default: unknown;
+  /** A table that stands for any number of them and is there by default in no number. */
+  readonly isExample?: boolean;
   /** The keys of a table; absent for a value. */
   readonly keys?: readonly ConfigKey[];
 }
@@ -49,18 +51,25 @@ function keyOf(
     return { ...key, type: 'table', keys: keysOf(bare, path, value) };
   }
   if (bare.type === 'record' && bare.value !== undefined) {
-    const entry = bare.value;
-    const keys = Object.entries(value as Record<string, unknown>).map(([handler, defaults]) => ({
-      name: handler,
-      path: [...path, handler],
-      description: undefined,
-      type: 'table',
-      default: defaults,
-      keys: keysOf(entry, [...path, handler], defaults),
-    }));
-    return { ...key, type: 'tables', keys };
+    return { ...key, type: 'tables', keys: tablesOf(bare.value, path, value) };
   }
   return { ...key, type: typeOf(bare) };
+}
+
+/** The tables of a record; where there is none by default, one that shows their keys. */
+function tablesOf(entry: SchemaNode, path: readonly string[], value: unknown): ConfigKey[] {
+  const table = (name: string, defaults: unknown): ConfigKey => ({
+    name,
+    path: [...path, name],
+    description: undefined,
+    type: 'table',
+    default: defaults,
+    keys: keysOf(entry, [...path, name], defaults),
+  });
+  const tables = Object.entries(value as Record<string, unknown>);
+  return tables.length > 0
+    ? tables.map(([name, defaults]) => table(name, defaults))
+    : [{ ...table('<name>', parseConfig(entry, {})), isExample: true }];
 }
 
 function typeOf(schema: SchemaNode): string {

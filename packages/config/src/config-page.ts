@@ -30,11 +30,16 @@ function section(key: ConfigKey): string[] {
     `## [${title}]`,
     '',
     key.description ?? '',
-    ...(isRecord ? ['', `By default: ${key.keys?.map((k) => `\`${k.name}\``).join(', ')}.`] : []),
+    ...(isRecord ? ['', byDefault(key.keys ?? [])] : []),
     '',
     ...table(keys.filter((k) => k.keys === undefined)),
     ...keys.filter((k) => k.keys !== undefined).flatMap(section),
   ];
+}
+
+function byDefault(tables: readonly ConfigKey[]): string {
+  const names = tables.filter((t) => t.isExample !== true).map((t) => `\`${t.name}\``);
+  return names.length === 0 ? 'By default there is none.' : `By default: ${names.join(', ')}.`;
 }
 
 function table(keys: readonly ConfigKey[]): string[] {

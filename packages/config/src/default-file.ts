@@ -29,13 +29,24 @@ function tableLines(table: ConfigKey, isCommented = true): string[] {
   const keys = table.keys ?? [];
   const values = keys.filter((key) => key.keys === undefined);
   const lines = isCommented ? values.flatMap(valueLines) : values.map(assignment);
+  const name = `[${table.path.map(tomlKey).join('.')}]`;
   return [
     ...(table.description === undefined ? [] : comment(table.description)),
-    `[${table.path.join('.')}]`,
-    ...lines,
+    ...(table.isExample === true ? [name, ...lines].map(commentedOut) : [name, ...lines]),
     ...(isCommented ? [] : ['']),
-    ...keys.filter((key) => key.keys !== undefined).flatMap((key) => tableLines(key)),
+    ...keys
+      .filter((key) => key.keys !== undefined)
+      .flatMap((key) => (key.type === 'tables' ? recordLines(key) : tableLines(key))),
   ];
+}
+
+function commentedOut(line: string): string {
+  return line === '' || line.startsWith('#') ? line : `# ${line}`;
+}
+
+/** A key of TOML in quotes where it needs them. */
+function tomlKey(name: string): string {
+  return /^[\w-]+$/.test(name) ? name : JSON.stringify(name);
 }
 
 function valueLines(key: ConfigKey): string[] {

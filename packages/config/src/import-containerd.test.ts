@@ -153,6 +153,27 @@ test('one systemd_cgroup for all handlers, under the short plugin name, is under
   });
 });
 
+test('credentials of registries are taken over, in both their forms', () => {
+  const pair = Buffer.from('u:p:q').toString('base64');
+  const text = importContainerdConfig(`
+version = 2
+[plugins."io.containerd.grpc.v1.cri".registry.configs."lab.example:5000".auth]
+username = "a"
+password = "b"
+[plugins."io.containerd.grpc.v1.cri".registry.configs."other.example".auth]
+auth = "${pair}"
+`);
+  assert.deepEqual(read(text), {
+    images: {
+      credentials: {
+        'lab.example:5000': { username: 'a', password: 'b' },
+        'other.example': { username: 'u', password: 'p:q' },
+      },
+    },
+  });
+  assert.ok(!text.includes('registry.configs'), text);
+});
+
 test('an empty config of containerd gives one that is accepted', () => {
   assert.deepEqual(read(importContainerdConfig('')), {});
 });

@@ -114,9 +114,28 @@ function images(settings: ContainerdSettings, notes: string[]): Draft {
   const timeout = settings.takeString(...under(imagePlugins, 'image_pull_progress_timeout'));
   return defined({
     registry_config_path: dirs[0],
+    credentials: credentials(settings),
     max_concurrent_downloads: isCount(downloads) && downloads > 0 ? downloads : undefined,
     pull_progress_timeout_ms: durationMs(timeout),
   });
+}
+
+/** `registry.configs.<host>.auth` of containerd 1.x, still read by 2.x where no config_path is set. */
+function credentials(settings: ContainerdSettings): Draft | undefined {
+  const configs = under(imagePlugins, 'registry', 'configs');
+  const hosts = settings.tables(...configs).flatMap((host) => {
+    const text = (key: string) =>
+      settings.takeString(...configs.map((path) => [...path, host, 'auth', key]));
+    const pair = Buffer.from(text('auth') ?? '', 'base64').toString('utf8');
+    const colon = pair.indexOf(':');
+    const found = defined({
+      username: text('username') ?? (colon > 0 ? pair.slice(0, colon) : undefined),
+      password: text('password') ?? (colon > 0 ? pair.slice(colon + 1) : undefined),
+      identity_token: text('identitytoken'),
+    });
+    return Object.keys(found).length === 0 ? [] : [[host, found] as const];
+  });
+  return hosts.length === 0 ? undefined : Object.fromEntries(hosts);
 }
 
 function cni(settings: ContainerdSettings): Draft {

@@ -98,14 +98,36 @@ const nats = strictObject({
   ),
 });
 
+const credentials = strictObject({
+  username: described('The name at the registry.', optional(string(), '')),
+  password: described('Its password.', optional(string(), '')),
+  identity_token: described(
+    "A token that is traded for others at the registry's token server.",
+    optional(string(), ''),
+  ),
+  registry_token: described('A bearer token for the registry itself.', optional(string(), '')),
+});
+
 const images = strictObject({
   registry_config_path: described(
     "Directory of <host>/hosts.toml files in containerd's format; read at each pull.",
     optional(string(), '/etc/containerd/certs.d'),
   ),
+  docker_config: described(
+    "A config.json of docker's whose `auths` serve pulls that bring no credentials; read at each pull; empty means none.",
+    optional(string(), ''),
+  ),
+  credentials: described(
+    'Credentials for pulls that bring none, a table for each registry: [images.credentials."registry.example:5000"]. They go before those of docker_config. Keep the file unreadable to others.',
+    optional(record(pipe(string(), minLength(1)), credentials), {}),
+  ),
+  import_dir: described(
+    'Archives and OCI layouts in this directory are imported when the service starts; empty means none.',
+    optional(string(), ''),
+  ),
   layer_store: described(
-    'How layers are kept: "auto" probes the kernel at start.',
-    optional(picklist(['auto', 'directories']), 'auto'),
+    'How layers are kept: "erofs" (Linux 6.12), "directories" (any), or "auto": erofs where a probe at start mounts one.',
+    optional(picklist(['auto', 'erofs', 'directories']), 'auto'),
   ),
   max_concurrent_downloads: described(
     'Layers of one image that are downloaded at once.',

@@ -21,6 +21,8 @@ interface Deps {
   readonly installer: ImageInstaller;
   /** A source for one pull. */
   readonly open: (reference: Reference, credentials: Credentials | undefined) => ImageSource;
+  /** What the node knows for a registry, for pulls that bring nothing. */
+  readonly nodeCredentials: (host: string) => Promise<Credentials | undefined>;
   readonly duration: Pick<Histogram, 'observe'>;
 }
 
@@ -68,10 +70,10 @@ export class ImagePuller {
     credentials: Credentials | undefined,
     signal: AbortSignal,
   ): Promise<Digest> {
-    const { store, installer, open, duration } = this.#deps;
+    const { store, installer, open, nodeCredentials, duration } = this.#deps;
     const startedAt = performance.now();
     await using _lock = await store.locks.take('name', full, signal);
-    const source = open(reference, credentials);
+    const source = open(reference, credentials ?? (await nodeCredentials(reference.host)));
     try {
       const { image, targetDigest } = await withSpan('image.resolve', {}, async () => {
         const resolved = await source.resolve({ signal });

@@ -15,7 +15,7 @@ const dockerHub = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io
  * or is meant for another host than `host` (then it must not be sent there).
  */
 export function parseCredentials(auth: Auth, host: string): Credentials | undefined {
-  if (auth.serverAddress !== '' && !isSameRegistry(hostOf(auth.serverAddress), host)) {
+  if (auth.serverAddress !== '' && !isSameRegistry(registryHost(auth.serverAddress), host)) {
     return undefined;
   }
   const { identityToken, registryToken } = auth;
@@ -27,7 +27,8 @@ export function parseCredentials(auth: Auth, host: string): Credentials | undefi
   return isEmpty ? undefined : { username, password, identityToken, registryToken };
 }
 
-function hostOf(address: string): string {
+/** The host of a server address as docker writes it: with or without scheme and path. */
+export function registryHost(address: string): string {
   const url = URL.parse(/^[a-z]+:\/\//i.test(address) ? address : `https://${address}`);
   if (url === null) {
     throw new RuntimeError('invalid-argument', 'auth: the server address is no URL');
@@ -35,7 +36,8 @@ function hostOf(address: string): string {
   return url.host;
 }
 
-function isSameRegistry(a: string, b: string): boolean {
+/** Reports whether two host names mean one registry. */
+export function isSameRegistry(a: string, b: string): boolean {
   return a.toLowerCase() === b.toLowerCase() || (dockerHub.has(a) && dockerHub.has(b));
 }
 

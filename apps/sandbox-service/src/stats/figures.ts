@@ -19,8 +19,7 @@ export interface Figures {
   writableLayer(upperDir: string): Promise<LayerUsage | undefined>;
 }
 
-/** `readInNetns` as @gantry/host has it. */
-export function hostFigures({ readInNetns }: Pick<NamespaceWorker, 'readInNetns'>): Figures {
+export function hostFigures(namespaces: Pick<NamespaceWorker, 'readInNetns'>): Figures {
   const cgroups = new CgroupReader();
   return {
     cgroup: (path) => cgroups.read(path),
@@ -29,7 +28,7 @@ export function hostFigures({ readInNetns }: Pick<NamespaceWorker, 'readInNetns'
       const text =
         typeof pidOrPath === 'number'
           ? await readSmallFile(`/proc/${pidOrPath}/net/dev`)
-          : await readInNetns(pidOrPath, '/proc/thread-self/net/dev');
+          : await namespaces.readInNetns(pidOrPath, '/proc/thread-self/net/dev');
       return text === undefined ? undefined : parseNetworkDevices(text);
     },
     async writableLayer(upperDir) {

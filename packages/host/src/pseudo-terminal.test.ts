@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { test } from 'node:test';
+import { openPseudoTerminal } from './pseudo-terminal.ts';
+
+function terminalsOpen(): number {
+  return readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return /^\/dev\/(?:ptmx|pts\/)/.test(readlinkSync(`/proc/self/fd/${fd}`));
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+async function textOf(stream: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) {
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+test('a child reads and writes it raw, with the size that was set', async () => {
+  using terminal = openPseudoTerminal();
+  terminal.resize(33, 121);
+  const child = spawn('sh', ['-c', 'stty size; head -c 4 | od -An -c; [ -t 0 ] && echo yes'], {
+    stdio: [terminal.peerFd, terminal.peerFd, terminal.peerFd],
+  });
+  terminal.closePeer();
+  const output = textOf(terminal.stream);
+  terminal.stream.write('a\r\x03\x04');
+  assert.equal(await output, '33 121\n   a  \\r 003 004\nyes\n');
+  if (child.exitCode === null) {
+    await once(child, 'exit');
+  }
+});
+
+test('all output is read before the end, however slow the reader', async () => {
+  using terminal = openPseudoTerminal();
+  const size = 3_000_000;
+  const child = spawn('head', ['-c', String(size), '/dev/zero'], {
+    stdio: [terminal.peerFd, terminal.peerFd, 'inherit'],
+  });
+  terminal.closePeer();
+  let bytes = 0;
+  for await (const chunk of terminal.stream) {
+    bytes += (chunk as Buffer).length;
+    await new Promise((done) => setImmediate(done));
+  }
+  assert.equal(bytes, size);
+  assert.equal(child.exitCode ?? (await once(child, 'exit'))[0], 0);
+});
+
+test('more input than the terminal holds waits for its reader', async () => {
+  using terminal = openPseudoTerminal();
+  const child = spawn('sh', ['-c', 'read go; head -c 200000 | sha256sum'], {
+    stdio: [terminal.peerFd, terminal.peerFd, 'inherit'],
+  });
+  terminal.closePeer();
+  const output = textOf(terminal.stream);
+  const data = Buffer.alloc(200_000, 'q');
+  const wrote = new Promise((done) => terminal.stream.write(data, done));
+  terminal.stream.write('\n');
+  assert.equal(
+    await Promise.race([wrote, new Promise((done) => setImmediate(done, 'held'))]),
+    'held',
+  );
+  child.kill();
+  await output;
+});
+
+test('hanging up ends its reader, and no descriptor stays', async () => {
+  const before = terminalsOpen();
+  const terminal = openPseudoTerminal();
+  const child = spawn('cat', [], {
+    stdio: [terminal.peerFd, terminal.peerFd, 'ignore'],
+  });
+  terminal.closePeer();
+  terminal[Symbol.dispose]();
+  await once(child, 'exit');
+  assert.equal(terminalsOpen(), before);
+});

@@ -29,7 +29,7 @@ async function main(): Promise<number> {
     allowPositionals: true,
     options: {
       focus: { type: 'string', multiple: true, default: [] },
-      procs: { type: 'string', default: '4' },
+      procs: { type: 'string', default: '6' },
     },
   });
   const chosen = combinations.filter(

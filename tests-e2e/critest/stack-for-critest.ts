@@ -21,7 +21,13 @@ export async function startStackForCritest(
   if (combination.runtime === 'crun') {
     undo.use(await leaveHybrid());
   }
-  const stack = undo.use(await startStack({ defaultRuntime: combination.runtime, busybox: false }));
+  const stack = undo.use(
+    await startStack({
+      defaultRuntime: combination.runtime,
+      infra: combination.infra,
+      busybox: false,
+    }),
+  );
   for (const name of mirrored) {
     const dir = join(stack.dir, 'certs.d', name);
     await mkdir(dir, { recursive: true });

@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises';
 import { arch } from 'node:os';
 import {
   buildImage,
-  buildPauseImage,
   findProgram,
   type ImageConfig,
   type ImageFile,
@@ -29,12 +28,7 @@ export async function buildCritestImages(
   for (const [name, { files, config }] of recipes) {
     await buildImage({ outDir, name, layers: [files], config });
   }
-  // One image under the names of two registries.
-  const pauses = ['registry.k8s.io/pause:3.9', 'k8s.gcr.io/pause:3.9'];
-  for (const name of pauses) {
-    await buildPauseImage(outDir, name);
-  }
-  return [...recipes.keys(), ...pauses];
+  return [...recipes.keys()];
 }
 
 async function recipesOf(effectiveUidProgram: string): Promise<ReadonlyMap<string, Recipe>> {
@@ -78,6 +72,9 @@ async function recipesOf(effectiveUidProgram: string): Promise<ReadonlyMap<strin
     ...Object.fromEntries(
       ['1', '2', '3'].map((tag) => [`${staging}/test-image-tags:${tag}`, marked('same-image')]),
     ),
+    // One image under the names of two registries; not the one that pods stand on, for it is removed.
+    'registry.k8s.io/pause:3.9': marked('pause'),
+    'k8s.gcr.io/pause:3.9': marked('pause'),
     [`${staging}/test-image-user-uid:latest`]: asUser('1002'),
     [`${staging}/test-image-user-username:latest`]: asUser('www-data'),
     [`${staging}/test-image-user-uid-group:latest`]: asUser('1003:1004'),

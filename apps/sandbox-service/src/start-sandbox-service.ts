@@ -34,6 +34,7 @@ import { createContainerMethod } from './rpc/create-container.ts';
 import { explain } from './rpc/explain.ts';
 import { getContainerEvents } from './rpc/get-container-events.ts';
 import { getExecTarget } from './rpc/get-exec-target.ts';
+import { getPodTarget } from './rpc/get-pod-target.ts';
 import { listContainerStats } from './rpc/list-container-stats.ts';
 import { listContainers } from './rpc/list-containers.ts';
 import { listPodSandbox } from './rpc/list-pod-sandbox.ts';
@@ -227,6 +228,7 @@ function methods(world: World, work: Work): RawHandlers {
     }),
     ...busHandlers(Targets, {
       getExecTarget: getExecTarget({ ...world, stateDir: world.config.state_dir }),
+      getPodTarget: getPodTarget(world),
     }),
     ...busHandlers(Diagnostics, { explain: explain(world) }),
   ]);

@@ -148,8 +148,13 @@ test('an exec gets the runtime, its root and the process of the container', asyn
     runtimeArgs: string[];
     processJson: Uint8Array;
     pid: number;
+    attachSocket: string;
+    controlFifo: string;
   }[];
   assert.equal(target?.containerId, id);
+  const bundle = service.world.paths.bundle(id);
+  assert.equal(target.attachSocket, `${bundle}/attach`);
+  assert.equal(target.controlFifo, `${bundle}/ctl`);
   assert.equal(target.podSandboxId, sandbox);
   assert.deepEqual(target.runtimeArgs, [`--root=${service.node.config.state_dir}/runtimes/runc`]);
   const process = JSON.parse(Buffer.from(target.processJson).toString()) as { args: string[] };
@@ -158,6 +163,23 @@ test('an exec gets the runtime, its root and the process of the container', asyn
   await service.call('stopContainer', { containerId: id });
   await assert.rejects(ask(service, getExecTarget, { containerId: id }), (error) =>
     isKind(error, 'failed-precondition'),
+  );
+});
+
+test('a port-forward gets the network namespace, as long as the pod is ready', async (t) => {
+  const service = await startAlone(t);
+  const id = await runPod(service);
+  const { getPodTarget } = Targets.method;
+  const [target] = await ask(service, getPodTarget, { podSandboxId: id.slice(0, 12) });
+  const { podSandboxId, netnsPath } = target as { podSandboxId: string; netnsPath: string };
+  assert.deepEqual([podSandboxId, netnsPath], [id, service.world.paths.netns(id)]);
+
+  await service.call('stopPodSandbox', { podSandboxId: id });
+  await assert.rejects(ask(service, getPodTarget, { podSandboxId: id }), (error) =>
+    isKind(error, 'failed-precondition'),
+  );
+  await assert.rejects(ask(service, getPodTarget, { podSandboxId: 'nobody' }), (error) =>
+    isKind(error, 'not-found'),
   );
 });
 

@@ -2,6 +2,7 @@ import { RuntimeError } from '@gantry/errors';
 import type { Handlers } from '../handlers.ts';
 import type { Paths } from '../paths.ts';
 import { readSpec } from '../pods/pod-steps.ts';
+import { attachSocketOf, controlFifoOf } from '../runtime/conmon-arguments.ts';
 import { runtimeRootOf } from '../runtime/oci-command.ts';
 import type { Records } from '../store/records.ts';
 import type { TargetsMethod } from './handlers.ts';
@@ -18,14 +19,14 @@ const maxRemembered = 512;
 
 /**
  * What stream-server needs to run a command beside a container's first
- * process. That is read from its config.json once: the container runs what was
+ * process, and to attach to that one. The process is read from its config.json once: the container runs what was
  * there at its creation, whatever the file says later.
  */
 export function getExecTarget(deps: Deps): TargetsMethod<'getExecTarget'> {
   const { records, paths, handlers, stateDir } = deps;
   const processes = new Map<string, Uint8Array>();
   return async ({ containerId }) => {
-    const { id, sandboxId, phase, facts } = records.getContainer(containerId);
+    const { id, sandboxId, phase, facts, config } = records.getContainer(containerId);
     if (phase !== 'running') {
       processes.delete(id);
       throw new RuntimeError('failed-precondition', `container ${id}: it is ${phase}, not running`);
@@ -48,6 +49,11 @@ export function getExecTarget(deps: Deps): TargetsMethod<'getExecTarget'> {
       ],
       processJson,
       pid: facts.init?.pid ?? 0,
+      attachSocket: attachSocketOf(paths.bundle(id)),
+      controlFifo: controlFifoOf(paths.bundle(id)),
+      tty: config.tty,
+      stdin: config.stdin,
+      stdinOnce: config.stdinOnce,
     };
   };
 }

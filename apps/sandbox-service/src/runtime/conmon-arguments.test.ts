@@ -29,6 +29,12 @@ test('stdin, tty and the cgroup driver choose the flags', () => {
   assert.deepEqual(flagsOf({ stdin: true, stdinOnce: true }), ['--stdin']);
   assert.deepEqual(flagsOf({ stdinOnce: true }), []);
   assert.deepEqual(flagsOf({ tty: true }), ['--terminal']);
+  // One who detaches from a terminal must not hang it up.
+  assert.deepEqual(flagsOf({ tty: true, stdin: true, stdinOnce: true }), [
+    '--terminal',
+    '--stdin',
+    '--leave-stdin-open',
+  ]);
   assert.deepEqual(flagsOf({ handler: { ...handler, systemdCgroup: true } }), ['--systemd-cgroup']);
   assert.deepEqual(flagsOf({ logPath: undefined }), ['off']);
 });

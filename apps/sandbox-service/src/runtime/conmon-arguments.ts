@@ -20,6 +20,16 @@ export function monitorPidFileOf(bundleDir: string): string {
   return join(bundleDir, 'conmon.pid');
 }
 
+/** Where conmon listens for those who attach (`--full-attach`). */
+export function attachSocketOf(bundleDir: string): string {
+  return join(bundleDir, 'attach');
+}
+
+/** The fifo through which conmon is told of window sizes, and to open its log anew. */
+export function controlFifoOf(bundleDir: string): string {
+  return join(bundleDir, 'ctl');
+}
+
 /**
  * Conmon's command line (conmon(8), version 2.1). Full attach puts the attach socket at
  * `<bundle>/attach`. Logs are not synced at exit: containers do not outlive a host crash, and a
@@ -37,7 +47,8 @@ export function conmonArguments(launch: ContainerLaunch, paths: LaunchPaths): st
     ...(handler.systemdCgroup ? ['--systemd-cgroup'] : []),
     ...(launch.tty ? ['--terminal'] : []),
     ...(launch.stdin ? ['--stdin'] : []),
-    ...(launch.stdin && !launch.stdinOnce ? ['--leave-stdin-open'] : []),
+    // Of a terminal it would close the master: a client that leaves must not hang up the container.
+    ...(launch.stdin && (launch.tty || !launch.stdinOnce) ? ['--leave-stdin-open'] : []),
   ];
 }
 

@@ -68,6 +68,36 @@ export declare type GetExecTargetResponse = Message<"gantry.sandbox.v1.GetExecTa
    * @generated from field: int32 pid = 6;
    */
   pid: number;
+
+  /**
+   * Of its conmon: the socket (SOCK_SEQPACKET) to attach to, and the fifo that
+   * takes window sizes.
+   *
+   * @generated from field: string attach_socket = 7;
+   */
+  attachSocket: string;
+
+  /**
+   * @generated from field: string control_fifo = 8;
+   */
+  controlFifo: string;
+
+  /**
+   * As the container was created.
+   *
+   * @generated from field: bool tty = 9;
+   */
+  tty: boolean;
+
+  /**
+   * @generated from field: bool stdin = 10;
+   */
+  stdin: boolean;
+
+  /**
+   * @generated from field: bool stdin_once = 11;
+   */
+  stdinOnce: boolean;
 };
 
 /**
@@ -75,6 +105,48 @@ export declare type GetExecTargetResponse = Message<"gantry.sandbox.v1.GetExecTa
  * Use `create(GetExecTargetResponseSchema)` to create a new message.
  */
 export declare const GetExecTargetResponseSchema: GenMessage<GetExecTargetResponse>;
+
+/**
+ * @generated from message gantry.sandbox.v1.GetPodTargetRequest
+ */
+export declare type GetPodTargetRequest = Message<"gantry.sandbox.v1.GetPodTargetRequest"> & {
+  /**
+   * @generated from field: string pod_sandbox_id = 1;
+   */
+  podSandboxId: string;
+};
+
+/**
+ * Describes the message gantry.sandbox.v1.GetPodTargetRequest.
+ * Use `create(GetPodTargetRequestSchema)` to create a new message.
+ */
+export declare const GetPodTargetRequestSchema: GenMessage<GetPodTargetRequest>;
+
+/**
+ * @generated from message gantry.sandbox.v1.GetPodTargetResponse
+ */
+export declare type GetPodTargetResponse = Message<"gantry.sandbox.v1.GetPodTargetResponse"> & {
+  /**
+   * The full id.
+   *
+   * @generated from field: string pod_sandbox_id = 1;
+   */
+  podSandboxId: string;
+
+  /**
+   * Where the network namespace is pinned; empty for a pod on the network of
+   * the host.
+   *
+   * @generated from field: string netns_path = 2;
+   */
+  netnsPath: string;
+};
+
+/**
+ * Describes the message gantry.sandbox.v1.GetPodTargetResponse.
+ * Use `create(GetPodTargetResponseSchema)` to create a new message.
+ */
+export declare const GetPodTargetResponseSchema: GenMessage<GetPodTargetResponse>;
 
 /**
  * @generated from message gantry.sandbox.v1.ExplainRequest
@@ -128,6 +200,17 @@ export declare const Targets: GenService<{
     methodKind: "unary";
     input: typeof GetExecTargetRequestSchema;
     output: typeof GetExecTargetResponseSchema;
+  },
+  /**
+   * NOT_FOUND for an unknown pod; FAILED_PRECONDITION for one that is not
+   * ready. The id may be a unique prefix.
+   *
+   * @generated from rpc gantry.sandbox.v1.Targets.GetPodTarget
+   */
+  getPodTarget: {
+    methodKind: "unary";
+    input: typeof GetPodTargetRequestSchema;
+    output: typeof GetPodTargetResponseSchema;
   },
 }>;
 

@@ -10,7 +10,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
  * Describes the file gantry/sandbox/v1/sandbox.proto.
  */
 export const file_gantry_sandbox_v1_sandbox = /*@__PURE__*/
-  fileDesc("Ch9nYW50cnkvc2FuZGJveC92MS9zYW5kYm94LnByb3RvEhFnYW50cnkuc2FuZGJveC52MSIsChRHZXRFeGVjVGFyZ2V0UmVxdWVzdBIUCgxjb250YWluZXJfaWQYASABKAkilAEKFUdldEV4ZWNUYXJnZXRSZXNwb25zZRIUCgxjb250YWluZXJfaWQYASABKAkSFgoOcG9kX3NhbmRib3hfaWQYAiABKAkSFAoMcnVudGltZV9wYXRoGAMgASgJEhQKDHJ1bnRpbWVfYXJncxgEIAMoCRIUCgxwcm9jZXNzX2pzb24YBSABKAwSCwoDcGlkGAYgASgFIhwKDkV4cGxhaW5SZXF1ZXN0EgoKAmlkGAEgASgJIh8KD0V4cGxhaW5SZXNwb25zZRIMCgRqc29uGAEgASgJMm0KB1RhcmdldHMSYgoNR2V0RXhlY1RhcmdldBInLmdhbnRyeS5zYW5kYm94LnYxLkdldEV4ZWNUYXJnZXRSZXF1ZXN0GiguZ2FudHJ5LnNhbmRib3gudjEuR2V0RXhlY1RhcmdldFJlc3BvbnNlMl8KC0RpYWdub3N0aWNzElAKB0V4cGxhaW4SIS5nYW50cnkuc2FuZGJveC52MS5FeHBsYWluUmVxdWVzdBoiLmdhbnRyeS5zYW5kYm94LnYxLkV4cGxhaW5SZXNwb25zZWIGcHJvdG8z");
+  fileDesc("Ch9nYW50cnkvc2FuZGJveC92MS9zYW5kYm94LnByb3RvEhFnYW50cnkuc2FuZGJveC52MSIsChRHZXRFeGVjVGFyZ2V0UmVxdWVzdBIUCgxjb250YWluZXJfaWQYASABKAki8QEKFUdldEV4ZWNUYXJnZXRSZXNwb25zZRIUCgxjb250YWluZXJfaWQYASABKAkSFgoOcG9kX3NhbmRib3hfaWQYAiABKAkSFAoMcnVudGltZV9wYXRoGAMgASgJEhQKDHJ1bnRpbWVfYXJncxgEIAMoCRIUCgxwcm9jZXNzX2pzb24YBSABKAwSCwoDcGlkGAYgASgFEhUKDWF0dGFjaF9zb2NrZXQYByABKAkSFAoMY29udHJvbF9maWZvGAggASgJEgsKA3R0eRgJIAEoCBINCgVzdGRpbhgKIAEoCBISCgpzdGRpbl9vbmNlGAsgASgIIi0KE0dldFBvZFRhcmdldFJlcXVlc3QSFgoOcG9kX3NhbmRib3hfaWQYASABKAkiQgoUR2V0UG9kVGFyZ2V0UmVzcG9uc2USFgoOcG9kX3NhbmRib3hfaWQYASABKAkSEgoKbmV0bnNfcGF0aBgCIAEoCSIcCg5FeHBsYWluUmVxdWVzdBIKCgJpZBgBIAEoCSIfCg9FeHBsYWluUmVzcG9uc2USDAoEanNvbhgBIAEoCTLOAQoHVGFyZ2V0cxJiCg1HZXRFeGVjVGFyZ2V0EicuZ2FudHJ5LnNhbmRib3gudjEuR2V0RXhlY1RhcmdldFJlcXVlc3QaKC5nYW50cnkuc2FuZGJveC52MS5HZXRFeGVjVGFyZ2V0UmVzcG9uc2USXwoMR2V0UG9kVGFyZ2V0EiYuZ2FudHJ5LnNhbmRib3gudjEuR2V0UG9kVGFyZ2V0UmVxdWVzdBonLmdhbnRyeS5zYW5kYm94LnYxLkdldFBvZFRhcmdldFJlc3BvbnNlMl8KC0RpYWdub3N0aWNzElAKB0V4cGxhaW4SIS5nYW50cnkuc2FuZGJveC52MS5FeHBsYWluUmVxdWVzdBoiLmdhbnRyeS5zYW5kYm94LnYxLkV4cGxhaW5SZXNwb25zZWIGcHJvdG8z");
 
 /**
  * Describes the message gantry.sandbox.v1.GetExecTargetRequest.
@@ -27,18 +27,32 @@ export const GetExecTargetResponseSchema = /*@__PURE__*/
   messageDesc(file_gantry_sandbox_v1_sandbox, 1);
 
 /**
+ * Describes the message gantry.sandbox.v1.GetPodTargetRequest.
+ * Use `create(GetPodTargetRequestSchema)` to create a new message.
+ */
+export const GetPodTargetRequestSchema = /*@__PURE__*/
+  messageDesc(file_gantry_sandbox_v1_sandbox, 2);
+
+/**
+ * Describes the message gantry.sandbox.v1.GetPodTargetResponse.
+ * Use `create(GetPodTargetResponseSchema)` to create a new message.
+ */
+export const GetPodTargetResponseSchema = /*@__PURE__*/
+  messageDesc(file_gantry_sandbox_v1_sandbox, 3);
+
+/**
  * Describes the message gantry.sandbox.v1.ExplainRequest.
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema = /*@__PURE__*/
-  messageDesc(file_gantry_sandbox_v1_sandbox, 2);
+  messageDesc(file_gantry_sandbox_v1_sandbox, 4);
 
 /**
  * Describes the message gantry.sandbox.v1.ExplainResponse.
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema = /*@__PURE__*/
-  messageDesc(file_gantry_sandbox_v1_sandbox, 3);
+  messageDesc(file_gantry_sandbox_v1_sandbox, 5);
 
 /**
  * What stream-server needs to enter a container.

@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { RuntimeError } from '@gantry/errors';
 import type { OciResources } from '@gantry/oci';
 import { FakeLocks } from './fake-locks.ts';
@@ -52,7 +53,7 @@ const handler: RuntimeHandler = {
  */
 export class FakeHost {
   readonly netns = new Set<string>();
-  readonly mounts = new Map<string, 'overlay' | 'tmpfs' | 'sysfs'>();
+  readonly mounts = new Map<string, 'overlay' | 'tmpfs' | 'sysfs' | 'layers' | 'shifted'>();
   readonly roots = new Set<string>();
   readonly images = new Set(['localhost/gantry/pause:1', 'busybox']);
   /** Sandbox id -> address. */
@@ -356,6 +357,22 @@ export class FakeHost {
         this.mounts.set(target, 'tmpfs');
         return Promise.resolve();
       },
+      layers: ({ target }) => {
+        this.mounts.set(target, 'layers');
+        return Promise.resolve();
+      },
+      shifted: ({ target }) => {
+        this.mounts.set(target, 'shifted');
+        return Promise.resolve();
+      },
+      releaseAll: async (directory) => {
+        for (const target of this.mounts.keys()) {
+          if (target.startsWith(`${directory}/`)) {
+            this.mounts.delete(target);
+          }
+        }
+        await rm(directory, { recursive: true, force: true });
+      },
       unmount: (target) => {
         this.mounts.delete(target);
         return Promise.resolve();
@@ -380,6 +397,12 @@ export class FakeHost {
       },
       remove: (path) => {
         this.netns.delete(path);
+        return Promise.resolve();
+      },
+      createUsers: (paths) => {
+        for (const path of Object.values(paths)) {
+          this.netns.add(path);
+        }
         return Promise.resolve();
       },
       isPinned: (path) => Promise.resolve(this.netns.has(path)),

@@ -6,11 +6,14 @@ import { join } from 'node:path';
  */
 export class Paths {
   readonly #state: string;
+  /** A directory a container, for the VOLUMEs of its image: not volatile, as its root is not. */
+  readonly volumes: string;
   readonly records: string;
 
   constructor(config: { readonly root_dir: string; readonly state_dir: string }) {
     this.#state = config.state_dir;
     this.records = join(config.root_dir, 'sandbox', 'records.db');
+    this.volumes = join(config.root_dir, 'sandbox', 'volumes');
   }
 
   get locks(): string {
@@ -59,6 +62,32 @@ export class Paths {
   /** Where the sysfs of a pod's network is kept writable. */
   podSysfs(sandboxId: string): string {
     return join(this.pins(sandboxId), 'sys');
+  }
+
+  get usernses(): string {
+    return join(this.#state, 'userns');
+  }
+
+  /** Where the user namespace of a pod is pinned that has one. */
+  userns(sandboxId: string): string {
+    return join(this.usernses, sandboxId);
+  }
+
+  /** Directories of mount points, called `<id>.<kind>`. */
+  get mountPoints(): string {
+    return join(this.#state, 'mounts');
+  }
+
+  /**
+   * Mount points of one container: image volumes, host paths with shifted ids,
+   * layers with shifted ids. Never below a directory that is removed with all in it.
+   */
+  mountsOf(ownerId: string, kind: 'images' | 'volumes' | 'layers'): string {
+    return join(this.mountPoints, `${ownerId}.${kind}`);
+  }
+
+  volumesOf(containerId: string): string {
+    return join(this.volumes, containerId);
   }
 
   /** hostname, hosts, resolv.conf and shm of one pod. */

@@ -1,4 +1,5 @@
 import type { OciResources, OciSpec } from '@gantry/oci';
+import type { UserMappings } from '@gantry/oci-spec';
 import type { LinuxContainerResources } from '@gantry/proto';
 import type { Container } from './store/container-store.ts';
 import type { Sandbox } from './store/sandbox-store.ts';
@@ -91,6 +92,8 @@ export interface RuntimeHandler {
   readonly features?: unknown;
   /** Why it can't run containers on this host; absent when it can. */
   readonly unusable?: string;
+  /** Why its pods can't have a user namespace of their own; absent when they can. */
+  readonly noUserNamespaces?: string;
 }
 
 /** What conmon is told of a container. */
@@ -169,6 +172,14 @@ export interface PreparedRoot {
   readonly workDir: string;
 }
 
+/** What of a container's mounts was made for it. */
+export interface ContainerVolumes {
+  /** Where the image volumes are, by their index in `config.mounts`. */
+  readonly images: ReadonlyMap<number, string>;
+  /** For the VOLUMEs of its image. */
+  readonly declared: readonly { readonly containerPath: string; readonly source: string }[];
+}
+
 /** Makes config.json for the bundles of a pod; the root file system is mounted already. */
 export interface Specs {
   pause(sandbox: Sandbox, root: PreparedRoot): Promise<OciSpec>;
@@ -177,6 +188,7 @@ export interface Specs {
     container: Container,
     sandbox: Sandbox,
     root: PreparedRoot,
+    volumes: ContainerVolumes,
   ): Promise<{ readonly spec: OciSpec; readonly stopSignal: number }>;
   /** What config.json has of limits. Throws as `container`. */
   limits(resources: LinuxContainerResources | undefined): Promise<OciResources>;
@@ -187,21 +199,62 @@ export interface RootFilesystems {
   prepare(
     ownerId: string,
     image: string,
-    options?: CallOptions & { readonly pullIfMissing?: boolean },
+    options?: CallOptions & {
+      readonly pullIfMissing?: boolean;
+      /** Nothing will be written: there is no upper directory. */
+      readonly readOnly?: boolean;
+      /** Of the user namespace that the owner shows it in. */
+      readonly mappings?: UserMappings;
+    },
   ): Promise<PreparedRoot>;
   release(ownerId: string, options?: CallOptions): Promise<void>;
   list(options?: CallOptions): Promise<readonly string[]>;
 }
 
+/** How the lower directories of an image are shown. */
+export interface LayerView {
+  /** Ids as this user namespace has them; as they are without. */
+  readonly userNamespace?: string;
+  /** Used for the time of the call; `releaseAll` of it repairs a crash. */
+  readonly stagingDir?: string;
+}
+
 /** Mounts in the host's own mount namespace. */
 export interface Mounts {
   /** Lower directories topmost first. */
-  overlay(mount: {
-    readonly lowerDirs: readonly string[];
-    readonly upperDir: string;
-    readonly workDir: string;
+  overlay(
+    mount: {
+      readonly lowerDirs: readonly string[];
+      readonly upperDir: string;
+      readonly workDir: string;
+      readonly target: string;
+    } & LayerView,
+  ): Promise<void>;
+  /** The lower directories alone, read-only. */
+  layers(
+    mount: {
+      readonly lowerDirs: readonly string[];
+      readonly target: string;
+    } & LayerView,
+  ): Promise<void>;
+  /**
+   * A host path, and all that is mounted below it, with its ids as the user
+   * namespace has them. `target` is made, in a directory that exists. What is
+   * done to this mount never reaches the host path.
+   */
+  shifted(mount: {
+    readonly source: string;
     readonly target: string;
+    readonly userNamespace: string;
+    readonly isFile: boolean;
+    /** Later mounts below the host path appear here too. */
+    readonly followsHost: boolean;
   }): Promise<void>;
+  /**
+   * Unmounts whatever is mounted on the entries of a directory and removes these
+   * and it, never anything that they show. No such directory is a success.
+   */
+  releaseAll(directory: string): Promise<void>;
   tmpfs(mount: {
     readonly target: string;
     readonly sizeBytes: number;
@@ -209,6 +262,13 @@ export interface Mounts {
   }): Promise<void>;
   /** Everything that is mounted on `target`; nothing there is a success. */
   unmount(target: string): Promise<void>;
+}
+
+/** `length` ids from `containerId` on are those from `hostId` on outside. */
+export interface IdRange {
+  readonly containerId: number;
+  readonly hostId: number;
+  readonly length: number;
 }
 
 /** Namespaces to be made together: those with a path, which is where they are pinned. */
@@ -229,6 +289,11 @@ export interface Namespaces {
   /** Of any kind. */
   remove(path: string): Promise<void>;
   isPinned(path: string): Promise<boolean>;
+  /** Makes a user namespace, and a network with its loopback up that belongs to it, each pinned at its path. */
+  createUsers(
+    paths: { readonly user: string; readonly network?: string },
+    mappings: { readonly uids: readonly IdRange[]; readonly gids: readonly IdRange[] },
+  ): Promise<void>;
   /** Makes one with its loopback up, pinned at `path`; the directory is there. */
   createNetns(path: string): Promise<void>;
   removeNetns(path: string): Promise<void>;

@@ -9,11 +9,12 @@ interface Deps {
   readonly roots: RootFilesystems;
 }
 
-/** Makes the bundle directory of a container and mounts its root file system there. */
+/** Makes the bundle directory of a container and mounts its root file system there, as its user namespace has it. */
 export async function mountRoot(
   { paths, mounts }: Pick<Deps, 'paths' | 'mounts'>,
   ownerId: string,
   root: PreparedRoot,
+  userNamespace?: string,
 ): Promise<void> {
   const target = paths.rootfs(ownerId);
   // runc enters the bundle as root of the host, or as the mapped root of a user namespace.
@@ -23,6 +24,8 @@ export async function mountRoot(
     upperDir: root.upperDir,
     workDir: root.workDir,
     target,
+    stagingDir: paths.mountsOf(ownerId, 'layers'),
+    ...(userNamespace === undefined ? {} : { userNamespace }),
   });
 }
 
@@ -44,6 +47,7 @@ export async function releaseRoot({ paths, mounts, roots }: Deps, ownerId: strin
 async function unmountRoot({ paths, mounts }: Pick<Deps, 'paths' | 'mounts'>, ownerId: string) {
   const target = paths.rootfs(ownerId);
   await mounts.unmount(target);
+  await mounts.releaseAll(paths.mountsOf(ownerId, 'layers'));
   // Not rm -r: should anything still be mounted, this fails and nothing is lost.
   await rmdir(target).catch((error: unknown) => {
     if (!isMissing(error)) {

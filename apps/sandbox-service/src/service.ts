@@ -1,21 +1,27 @@
 import { readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import {
   faultPoint,
   identifyProcess,
   type NamespaceWorker,
   startNamespaceWorker,
+  tryIdmap,
   waitForExit,
 } from '@gantry/host';
 import type { ServiceContext, ServiceDefinition, StartedService } from '@gantry/service-kit';
 import { startCniNetwork } from './adapters/cni-network.ts';
 import { probeConfiguredHandlers, startConmonRuntime } from './adapters/conmon-runtime.ts';
-import { hostLocks, hostMounts, hostProcesses } from './adapters/host.ts';
+import { hostLocks, hostMounts, hostNamespaces, hostProcesses } from './adapters/host.ts';
 import { remoteRootFilesystems } from './adapters/image-service.ts';
 import { Handlers } from './handlers.ts';
 import { Paths } from './paths.ts';
 import { handlerProblem } from './rpc/status.ts';
 import { gatherHostFacts } from './specs/host-facts.ts';
 import { openSpecs } from './specs/open-specs.ts';
+import {
+  hostWithoutUserNamespaces,
+  withoutUserNamespaces,
+} from './specs/user-namespace-support.ts';
 import { startSandboxService } from './start-sandbox-service.ts';
 import { hostFigures } from './stats/figures.ts';
 import { openRecords } from './store/records.ts';
@@ -36,7 +42,18 @@ async function start(context: ServiceContext): Promise<StartedService> {
     gatherHostFacts(),
   ]);
   undo.use(network);
-  const handlers = new Handlers([...probed.values()], config.default_runtime);
+  await mkdir(config.root_dir, { recursive: true });
+  const noUsers = await hostWithoutUserNamespaces({
+    kernel: facts.kernel,
+    tryIdmap: () => tryIdmap(config.root_dir),
+  });
+  const handlers = new Handlers(
+    [...probed.values()].map((handler) => {
+      const noUserNamespaces = withoutUserNamespaces(handler, noUsers);
+      return noUserNamespaces === undefined ? handler : { ...handler, noUserNamespaces };
+    }),
+    config.default_runtime,
+  );
   for (const handler of handlers.all) {
     if (handler.unusable !== undefined) {
       log.warn(
@@ -60,7 +77,7 @@ async function start(context: ServiceContext): Promise<StartedService> {
       handlers,
       network,
       runtime,
-      namespaces,
+      namespaces: hostNamespaces(namespaces),
       log,
       metrics,
       faultPoint,

@@ -179,6 +179,10 @@ const pods = strictObject({
     'Let pods send ICMP echo without capabilities.',
     optional(boolean(), true),
   ),
+  ignore_image_defined_volumes: described(
+    'Leave what an image declares as VOLUME in the root file system of the container.',
+    optional(boolean(), false),
+  ),
   conmon_path: described(
     "Path of conmon, the process that holds a container's stdio and exit status.",
     optional(string(), 'conmon'),

@@ -28,8 +28,8 @@ const mountSetattr = lazily<[number, number, string, number, Uint8Array, number]
 
 export interface IdmappedMount {
   readonly source: string;
-  /** Exists, and is a directory where the source is one. */
-  readonly target: string;
+  /** Exists, and is a directory where the source is one; without it the mount goes at once. */
+  readonly target?: string;
   /** The file of a user namespace: ids are shown as its mappings have them. */
   readonly userNamespace: string;
   /** Takes the mounts below the source along. */
@@ -49,15 +49,17 @@ export interface IdmappedMount {
  */
 export function mountIdmapped(o: IdmappedMount): Promise<void> {
   return Promise.try(() => {
-    const doing = `map the ids of ${o.source} on ${o.target}`;
+    const doing = `map the ids of ${o.source}${o.target === undefined ? '' : ` on ${o.target}`}`;
     requireCleanPath(o.source, doing);
-    requireCleanPath(o.target, doing);
+    requireCleanPath(o.target ?? '/', doing);
     requireCleanPath(o.userNamespace, doing);
     const recursive = o.recursive === true;
     using held = new Descriptors();
     const mountFd = held.add(cloneMount(o.source, recursive, doing));
     setAttributes(mountFd, o, doing);
-    attachMount(mountFd, o.target, doing);
+    if (o.target !== undefined) {
+      attachMount(mountFd, o.target, doing);
+    }
   });
 }
 

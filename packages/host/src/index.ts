@@ -26,9 +26,14 @@ export {
 export { makeNode, setTimes, setXattr, syncFilesystem } from './inode.ts';
 export { type LockOptions, lockFile, tryLockFile } from './lock-file.ts';
 export { bindMount, mountTmpfs } from './mount.ts';
+export { type DetachedMount, type ErofsImage, mountErofs, openErofs } from './mount-erofs.ts';
 export { type MountInfo, mountInfo } from './mount-info.ts';
 export { mountOverlay, type OverlayMount } from './mount-overlay.ts';
-export { type NamespaceWorker, type PinnedNamespaces, startNamespaceWorker } from './namespace-worker.ts';
+export {
+  type NamespaceWorker,
+  type PinnedNamespaces,
+  startNamespaceWorker,
+} from './namespace-worker.ts';
 export { identifyProcess, isRunning, type ProcessId, signalProcess } from './process-id.ts';
 export { resolveInRoot } from './resolve-in-root.ts';
 export { type RunOptions, type RunResult, run } from './run.ts';
@@ -40,5 +45,10 @@ export {
 } from './start-process.ts';
 export { hasCode, SystemError } from './system-error.ts';
 export { unmount } from './unmount.ts';
-export { createUserNamespace, type IdRange, type OwnedNamespaces } from './user-namespace.ts';
+export {
+  createUserNamespace,
+  type IdRange,
+  type OwnedNamespaces,
+  tryIdmap,
+} from './user-namespace.ts';
 export { waitForExit } from './wait-for-exit.ts';

@@ -25,6 +25,7 @@ import {
   mountOverlay,
   mountTmpfs,
   releaseMounts,
+  tryIdmap,
   unmount,
 } from './index.ts';
 
@@ -74,7 +75,7 @@ test('a user namespace is pinned with its mappings, and owns the network', { ski
     more,
     'hostname pod; hostname; ip addr add 10.9.9.9/32 dev lo && ip -o addr',
   );
-  assert.match(changed, /^pod\n[^]*inet 10\.9\.9\.9/);
+  assert.match(changed, /^pod\n[\s\S]*inet 10\.9\.9\.9/);
   assert.match(enter(inside, 'ip -o link show lo'), /<LOOPBACK,UP/);
   const parent = readFileSync('/proc/self/mountinfo', 'utf8');
   assert.ok(Object.values(paths).every((path) => parent.includes(` ${path} `)));
@@ -154,6 +155,13 @@ test('a file system that can not do it is told by name', { skip }, async (t) => 
     (await mountInfo()).some((m) => m.mountPoint === target),
     false,
   );
+});
+
+test('whether ids can be mapped is told without leaving anything', { skip }, async (t) => {
+  const dir = tempDir(t);
+  await tryIdmap(dir);
+  await assert.rejects(tryIdmap('/proc'), (e) => /ids of \/proc: its file/.test(messageOf(e)));
+  assert.deepEqual(readdirSync(dir), []);
 });
 
 test('an overlay of shifted layers copies up to shifted owners and keeps no other mount', {

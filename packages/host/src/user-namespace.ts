@@ -6,6 +6,7 @@ import type { Readable, Writable } from 'node:stream';
 import { Worker } from 'node:worker_threads';
 import { RuntimeError } from '@gantry/errors';
 import { findTool, missingTool } from './find-tool.ts';
+import { mountIdmapped } from './idmapped-mount.ts';
 import { mountClassic } from './mount-syscalls.ts';
 import { removeNamespace } from './namespace-syscalls.ts';
 import { hasCode, requireCleanPath } from './system-error.ts';
@@ -78,6 +79,25 @@ export async function createUserNamespace(
     made.forEach(removeNamespace);
     throw error;
   }
+}
+
+/**
+ * Finds out whether user namespaces can be made here and whether the file system of
+ * `directory` can be shown through one. Throws as `createUserNamespace` and
+ * `mountIdmapped` do; whatever happens, nothing is left, not even for a moment.
+ */
+export async function tryIdmap(directory: string): Promise<void> {
+  const doing = `try to map ids in ${directory}`;
+  const tool = findTool('unshare');
+  if (tool === undefined) {
+    throw new RuntimeError('failed-precondition', `${doing}: ${missingTool('unshare')}`);
+  }
+  await using helper = await startHelper(tool, ['--user'], doing);
+  const proc = `/proc/${String(helper.pid)}`;
+  const range = [{ containerId: 0, hostId: 1, length: 1 }];
+  writeMap(`${proc}/gid_map`, range, doing);
+  writeMap(`${proc}/uid_map`, range, doing);
+  await mountIdmapped({ source: directory, userNamespace: `${proc}/ns/user` });
 }
 
 /** A process that has made the namespaces and waits in them; disposing ends it and waits for that. */

@@ -7,6 +7,7 @@ export { containerSpec } from './container-spec.ts';
 export { environmentOf } from './environment.ts';
 export { type KernelVersion, kernelVersionOf } from './kernel-version.ts';
 export { linuxResources, type ResourceFacts } from './linux-resources.ts';
+export { cleanPath } from './mounts/cri-mount.ts';
 export { namespacesOfPid } from './namespaces.ts';
 export { pauseSpec } from './pause-spec.ts';
 export { resolveUser, type UserRequest } from './resolve-user.ts';
@@ -26,4 +27,9 @@ export type {
 } from './spec-input.ts';
 export { type StopSignal, stopSignalOf } from './stop-signal.ts';
 export { podSysctls } from './sysctls.ts';
-export { type UserMappings, userMappingsOf } from './user-namespace.ts';
+export {
+  checkIdRanges,
+  toOciMappings,
+  type UserMappings,
+  userMappingsOf,
+} from './user-namespace.ts';

@@ -72,6 +72,8 @@ export interface ResolvedMount {
   readonly request: Mount;
   /** The real host path behind `host_path`, symlinks followed; for an image volume its mounted directory. */
   readonly source: string;
+  /** `source` shows its ids as they shall be: the runtime is not to map them. */
+  readonly idsMapped?: boolean;
   /** How the mount that holds `source` propagates (mountinfo: shared:N, master:N); needed unless PRIVATE is asked for. */
   readonly propagation?: { readonly shared: boolean; readonly slave: boolean };
 }

@@ -48,7 +48,43 @@ function single(mappings: readonly IDMapping[], field: string): OciIdMapping[] {
   if (mapping.length < 1 || mapping.containerId !== 0) {
     throw new RuntimeError('invalid-argument', `userns_options.${field}: must map ids from 0 up`);
   }
+  checkIdRanges(mappings, `userns_options.${field}`);
   return toOciMappings(mappings);
+}
+
+/** user_namespaces(7): lines in a map of ids. */
+const maxRanges = 340;
+/** The last id of all, 2^32-1, means none. */
+const endOfIds = 2 ** 32 - 1;
+
+/**
+ * Throws `invalid-argument`, that begins with the field, for mappings that the
+ * kernel takes from nobody: empty ones, ids that do not exist, the same id twice.
+ */
+export function checkIdRanges(mappings: readonly IDMapping[], field: string): void {
+  const refuse = (why: string): never => {
+    throw new RuntimeError('invalid-argument', `${field}: ${why}`);
+  };
+  if (mappings.length > maxRanges) {
+    refuse(`${mappings.length} mappings are too many: ${maxRanges} at most`);
+  }
+  for (const { containerId, hostId, length } of mappings) {
+    if (length < 1) {
+      refuse('an empty mapping');
+    }
+    if (containerId + length > endOfIds || hostId + length > endOfIds) {
+      refuse(`${containerId}:${hostId}:${length} goes beyond the last id`);
+    }
+  }
+  for (const side of ['containerId', 'hostId'] as const) {
+    const sorted = [...mappings].sort((a, b) => a[side] - b[side]);
+    for (const [index, range] of sorted.entries()) {
+      const next = sorted[index + 1];
+      if (next !== undefined && range[side] + range.length > next[side]) {
+        refuse(`${next[side]} is mapped twice`);
+      }
+    }
+  }
 }
 
 /** In the runtime spec's words. */

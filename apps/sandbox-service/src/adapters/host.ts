@@ -1,24 +1,42 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
+  bindMount,
   cgroupDirectory,
+  createUserNamespace,
   detectCgroups,
   hasCode,
   isRunning,
   lockFile,
+  makeMountPoint,
+  mountIdmapped,
+  mountIdmappedOverlay,
   mountOverlay,
   mountTmpfs,
+  type NamespaceWorker,
+  releaseMounts,
   tryLockFile,
   unmount,
   waitForExit,
 } from '@gantry/host';
 import type { Logger } from '@gantry/telemetry';
-import type { Locks, Mounts, Processes, ProcessId } from '../ports.ts';
+import type { Locks, Mounts, Namespaces, Processes, ProcessId } from '../ports.ts';
 
 /** The host's mounts. One that a stray process sits in is detached, so that no pod is stuck in its removal. */
 export function hostMounts(log: Pick<Logger, 'warn'>): Mounts {
   return {
-    overlay: mountOverlay,
+    async overlay({ userNamespace, stagingDir, ...mount }) {
+      await (userNamespace === undefined || stagingDir === undefined
+        ? mountOverlay(mount)
+        : mountIdmappedOverlay({ ...mount, userNamespace, stagingDir }));
+    },
+    layers: mountLayers,
+    async shifted({ source, target, userNamespace, isFile, followsHost }) {
+      await makeMountPoint(target, isFile ? 'file' : 'directory');
+      const propagation = followsHost ? 'slave' : 'private';
+      await mountIdmapped({ source, target, userNamespace, recursive: true, propagation });
+    },
+    releaseAll: releaseMounts,
     tmpfs: mountTmpfs,
     async unmount(target) {
       try {
@@ -32,6 +50,37 @@ export function hostMounts(log: Pick<Logger, 'warn'>): Mounts {
       }
     },
   };
+}
+
+/** Namespaces of the worker; those of users are made by a process. */
+export function hostNamespaces(worker: NamespaceWorker): Namespaces {
+  return {
+    create: (namespaces) => worker.create(namespaces),
+    remove: (path) => worker.remove(path),
+    isPinned: (path) => worker.isPinned(path),
+    createUsers: createUserNamespace,
+    createNetns: (path) => worker.createNetns(path),
+    removeNetns: (path) => worker.removeNetns(path),
+  };
+}
+
+/** overlayfs wants two lower directories where there is no upper one. */
+async function mountLayers({
+  lowerDirs,
+  target,
+  userNamespace,
+  stagingDir,
+}: Parameters<Mounts['layers']>[0]): Promise<void> {
+  const [source, another] = lowerDirs;
+  if (source !== undefined && another === undefined) {
+    await (userNamespace === undefined
+      ? bindMount({ source, target, readonly: true })
+      : mountIdmapped({ source, target, userNamespace, readonly: true }));
+    return;
+  }
+  await (userNamespace === undefined || stagingDir === undefined
+    ? mountOverlay({ lowerDirs, target })
+    : mountIdmappedOverlay({ lowerDirs, target, userNamespace, stagingDir }));
 }
 
 /** Lock files; each is unlinked when it is let go, so that none outlives its pod. */

@@ -1,7 +1,8 @@
 import { isAbsolute, join } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
-import type { ContainerConfig, ContainerMetadata, ImageSpec } from '@gantry/proto';
+import type { ContainerConfig, ContainerMetadata, ImageSpec, Mount } from '@gantry/proto';
 import type { Sandbox } from '../store/sandbox-store.ts';
+import { isImageVolume } from './image-volumes.ts';
 
 /** A container's config with what the CRI demands of it. */
 export type CheckedContainerConfig = ContainerConfig & {
@@ -24,7 +25,21 @@ export function checkContainerConfig(config: ContainerConfig | undefined): Check
   if (config.logPath.includes('\0') || config.logPath.split('/').includes('..')) {
     throw invalid(`config.log_path: "${config.logPath}" leaves the log directory of the pod`);
   }
+  config.mounts.forEach(checkImageVolume);
   return { ...config, metadata, image };
+}
+
+function checkImageVolume(mount: Mount): void {
+  if (!isImageVolume(mount)) {
+    return;
+  }
+  const field = `config.mounts: ${mount.containerPath}`;
+  if (mount.hostPath !== '') {
+    throw invalid(`${field}: an image volume takes no host_path`);
+  }
+  if (!mount.readonly) {
+    throw invalid(`${field}: an image volume must be readonly`);
+  }
 }
 
 /** Where the log of a container goes; undefined where pod or container name no place, and it is discarded. */

@@ -1,16 +1,25 @@
+import type { Config } from '@gantry/config';
 import type { Step } from '../journal/steps.ts';
 import type { Paths } from '../paths.ts';
 import { writeSpec } from '../pods/pod-steps.ts';
+import { mappingsOf, userNamespaceOf } from '../pods/user-namespace.ts';
 import type { Mounts, PreparedRoot, RootFilesystems, Specs } from '../ports.ts';
 import { mountRoot, releaseRoot, removeBundle } from '../rootfs.ts';
 import type { Container, ContainerFacts } from '../store/container-store.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
+import {
+  type DeclaredVolume,
+  makeDeclaredVolumes,
+  removeDeclaredVolumes,
+} from './declared-volumes.ts';
+import { type MountedImage, mountImageVolumes, releaseImageVolumes } from './image-volumes.ts';
 
 export interface ContainerStepDeps {
   readonly paths: Paths;
   readonly roots: RootFilesystems;
   readonly mounts: Mounts;
   readonly specs: Specs;
+  readonly config: Pick<Config, 'pods'>;
 }
 
 /** A container in the making. Undo needs the id of `container` alone. */
@@ -18,8 +27,10 @@ export interface ContainerWork {
   readonly container: Container;
   readonly sandbox?: Sandbox;
   root?: PreparedRoot;
+  images?: ReadonlyMap<number, MountedImage>;
+  declared?: readonly DeclaredVolume[];
   /** What its spec told of it. */
-  learnt?: Pick<ContainerFacts, 'user' | 'stopSignal' | 'cgroupsPath'>;
+  learnt?: Pick<ContainerFacts, 'user' | 'stopSignal' | 'cgroupsPath' | 'volumeImages'>;
 }
 
 /**
@@ -34,19 +45,24 @@ export function containerSteps(deps: ContainerStepDeps): readonly Step<Container
       name: 'root',
       async run(work, signal) {
         const { id, config } = work.container;
-        work.root = await roots.prepare(id, config.image?.image ?? '', { signal });
+        const mappings = work.sandbox && mappingsOf(work.sandbox);
+        work.root = await roots.prepare(id, config.image?.image ?? '', {
+          signal,
+          ...(mappings === undefined ? {} : { mappings }),
+        });
       },
       undo: ({ container }) => releaseRoot(deps, container.id),
     },
     {
       name: 'mount',
-      async run({ container, root }) {
-        if (root !== undefined) {
-          await mountRoot(deps, container.id, root);
+      async run({ container, sandbox, root }) {
+        if (root !== undefined && sandbox !== undefined) {
+          await mountRoot(deps, container.id, root, userNamespaceOf(paths, sandbox));
         }
       },
       undo: ({ container }) => removeBundle(deps, container.id),
     },
+    ...volumeSteps(deps),
     {
       name: 'spec',
       async run(work) {
@@ -54,15 +70,53 @@ export function containerSteps(deps: ContainerStepDeps): readonly Step<Container
         if (sandbox === undefined || root === undefined) {
           return;
         }
-        const { spec, stopSignal } = await specs.container(container, sandbox, root);
+        const images = work.images ?? new Map<number, MountedImage>();
+        const { spec, stopSignal } = await specs.container(container, sandbox, root, {
+          images: new Map([...images].map(([index, { source }]) => [index, source])),
+          declared: work.declared ?? [],
+        });
         await writeSpec(paths, container.id, spec);
         const { uid, gid, additionalGids = [] } = spec.process.user;
         work.learnt = {
           stopSignal,
           user: { uid, gid, additionalGids },
+          ...(images.size === 0
+            ? {}
+            : {
+                volumeImages: Object.fromEntries(
+                  [...images].map(([index, { imageRef }]) => [index, imageRef]),
+                ),
+              }),
           ...(spec.linux.cgroupsPath === undefined ? {} : { cgroupsPath: spec.linux.cgroupsPath }),
         };
       },
+    },
+  ];
+}
+
+/** Beside the root: images to be read, and what the image itself wants to be kept apart. */
+function volumeSteps(deps: ContainerStepDeps): readonly Step<ContainerWork>[] {
+  return [
+    {
+      name: 'images',
+      async run(work, signal) {
+        const { container, sandbox } = work;
+        if (sandbox !== undefined) {
+          work.images = await mountImageVolumes(deps, container, sandbox, signal);
+        }
+      },
+      undo: ({ container }) => releaseImageVolumes(deps, container),
+    },
+    {
+      name: 'volumes',
+      async run(work, signal) {
+        const { container, sandbox, root } = work;
+        const ignored = deps.config.pods.ignore_image_defined_volumes;
+        if (sandbox !== undefined && root !== undefined && !ignored) {
+          work.declared = await makeDeclaredVolumes(deps, container, sandbox, root, signal);
+        }
+      },
+      undo: ({ container }) => removeDeclaredVolumes(deps, container.id),
     },
   ];
 }

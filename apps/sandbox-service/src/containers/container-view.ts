@@ -5,6 +5,7 @@ import {
   type ContainerSchema,
   ContainerState,
   type ContainerStatusSchema,
+  type Mount,
   Signal,
 } from '@gantry/proto';
 import { hasLabels } from '../pods/pod-view.ts';
@@ -44,12 +45,19 @@ export function containerStatus(
     ...imageOf(container),
     ...endOf(facts),
     startedAt: facts.startedAtNanos ?? 0n,
-    mounts: config.mounts,
+    mounts: config.mounts.map((mount, index) => mountOf(mount, facts.volumeImages?.[index])),
     logPath: facts.logPath ?? '',
     stopSignal: criSignal(facts.stopSignal),
     ...(resources === undefined ? {} : { resources: { linux: resources } }),
     ...(facts.user === undefined ? {} : { user: { linux: userOf(facts.user) } }),
   };
+}
+
+/** As asked for; an image volume with the digest of what it shows. */
+function mountOf(mount: Mount, imageRef: string | undefined) {
+  return imageRef === undefined || mount.image === undefined
+    ? mount
+    : { ...mount, image: { ...mount.image, imageRef } };
 }
 
 /** The image by its first name and digest; by its id where it has none. */

@@ -6,7 +6,7 @@ import { parseImageConfig } from '@gantry/oci';
 import { cleanPath } from '@gantry/oci-spec';
 import { isMissing } from '../errno.ts';
 import type { Paths } from '../paths.ts';
-import { mappingsOf } from '../pods/user-namespace.ts';
+import { ownerOf } from '../pods/user-namespace.ts';
 import type { PreparedRoot } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
@@ -38,25 +38,31 @@ export async function makeDeclaredVolumes(
 ): Promise<readonly DeclaredVolume[]> {
   const { id, config } = container;
   const image = parseImageConfig(root.image.configJson, `image ${root.image.id}`);
-  const mounted = new Set(config.mounts.map(({ containerPath }) => cleanPath(containerPath)));
   const declared = new Set(image.volumes.map(cleanPath));
   if (declared.size > maxVolumes) {
     const count = `${String(declared.size)} volumes`;
     throw new RuntimeError('invalid-argument', `image ${root.image.id}: ${count} are too many`);
   }
+  if (declared.size === 0) {
+    return [];
+  }
+  // By where their links lead: what is mounted there must not be hidden. Nor must the root be.
+  const rootfs = paths.rootfs(id);
+  const taken = new Set([await resolveInRoot(rootfs, '/')]);
+  for (const { containerPath } of config.mounts) {
+    taken.add(await resolveInRoot(rootfs, containerPath));
+  }
   const volumes: DeclaredVolume[] = [];
   for (const containerPath of declared) {
-    // An image can't have its own root hidden.
-    if (containerPath === '/' || mounted.has(containerPath)) {
+    const place = await resolveInRoot(rootfs, containerPath);
+    const kind = await kindOf(place);
+    if (taken.has(place) || kind === 'file') {
       continue;
     }
+    taken.add(place);
     const source = join(paths.volumesOf(id), String(volumes.length));
-    const content = await directoryOf(paths.rootfs(id), containerPath);
-    if (content === 'file') {
-      continue;
-    }
     await mkdir(paths.volumesOf(id), { recursive: true, mode: 0o711 });
-    await (content === undefined ? makeEmpty(source, sandbox) : copyTree(content, source, signal));
+    await (kind === 'nothing' ? makeEmpty(source, sandbox) : copyTree(place, source, signal));
     volumes.push({ containerPath, source });
   }
   return volumes;
@@ -67,14 +73,13 @@ export async function removeDeclaredVolumes({ paths }: Deps, containerId: string
   await rm(paths.volumesOf(containerId), { recursive: true, force: true });
 }
 
-/** The image's own directory at a path, its links followed inside of it; undefined where it has none. */
-async function directoryOf(root: string, path: string): Promise<string | 'file' | undefined> {
-  const resolved = await resolveInRoot(root, path);
+/** What the image has at a path without links. */
+async function kindOf(path: string): Promise<'directory' | 'file' | 'nothing'> {
   try {
-    return (await lstat(resolved)).isDirectory() ? resolved : 'file';
+    return (await lstat(path)).isDirectory() ? 'directory' : 'file';
   } catch (error) {
     if (isMissing(error)) {
-      return undefined;
+      return 'nothing';
     }
     throw error;
   }
@@ -82,16 +87,17 @@ async function directoryOf(root: string, path: string): Promise<string | 'file' 
 
 async function makeEmpty(target: string, sandbox: Sandbox): Promise<void> {
   await mkdir(target, { mode: 0o755 });
-  const mappings = mappingsOf(sandbox);
-  if (mappings !== undefined) {
-    await chown(target, mappings.uids[0]?.hostID ?? 0, mappings.gids[0]?.hostID ?? 0);
-  }
+  const { uid, gid } = ownerOf(sandbox);
+  await chown(target, uid, gid);
 }
 
 /** cp(1) keeps all that a file has, extended attributes and hard links too, and follows no link. */
 async function copyTree(from: string, target: string, signal: AbortSignal): Promise<void> {
   await mkdir(target);
-  const { exitCode, stderr } = await run('cp', ['--archive', '--', `${from}/.`, target], { signal });
+  const { exitCode, stderr } = await run('cp', ['--archive', '--', `${from}/.`, target], {
+    env: { ...process.env, LC_ALL: 'C' },
+    signal,
+  });
   if (exitCode !== 0) {
     const words = stderr.toString().trim().split('\n', 1)[0] ?? '';
     const kind = /No space left|quota exceeded/i.test(words) ? 'resource-exhausted' : 'internal';

@@ -7,6 +7,8 @@ import { releaseRoot, removeBundle } from '../rootfs.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';
 import type { ContainerEnd } from './container-end.ts';
+import { removeDeclaredVolumes } from './declared-volumes.ts';
+import { releaseImageVolumes } from './image-volumes.ts';
 
 export interface RemoveContainerDeps {
   readonly records: Records;
@@ -27,7 +29,9 @@ const never = new AbortController().signal;
  * Steps of a removal, each of which may find its work done already.
  *
  *   kill ──┬─▶ delete ──┬─▶ bundle
- *          └─▶ root ────┘
+ *          ├─▶ root ────┤
+ *          ├─▶ images ──┤
+ *          └─▶ volumes ─┘
  */
 export function removeContainerSteps(deps: RemoveContainerDeps): readonly Step<Container>[] {
   const { records, containerEnd } = deps;
@@ -47,7 +51,13 @@ export function removeContainerSteps(deps: RemoveContainerDeps): readonly Step<C
       },
     },
     { name: 'root', after: ['kill'], run: ({ id }) => releaseRoot(deps, id) },
-    { name: 'bundle', after: ['delete', 'root'], run: ({ id }) => removeBundle(deps, id) },
+    { name: 'images', after: ['kill'], run: (container) => releaseImageVolumes(deps, container) },
+    { name: 'volumes', after: ['kill'], run: ({ id }) => removeDeclaredVolumes(deps, id) },
+    {
+      name: 'bundle',
+      after: ['delete', 'root', 'images', 'volumes'],
+      run: ({ id }) => removeBundle(deps, id),
+    },
   ];
 }
 

@@ -5,15 +5,26 @@ import type { Handlers } from '../handlers.ts';
 import { shortId } from '../ids.ts';
 import { runSteps, type Step, undoAfter } from '../journal/steps.ts';
 import type { Paths } from '../paths.ts';
-import type { CallOptions, Clock, Processes, ProcessId, Runtime } from '../ports.ts';
+import type {
+  CallOptions,
+  Clock,
+  Mounts,
+  Namespaces,
+  Processes,
+  ProcessId,
+  Runtime,
+} from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';
 import { requireReady } from './create-container.ts';
+import { releaseHostVolumes, withHostVolumes } from './host-volumes.ts';
 
 export interface StartContainerDeps {
   readonly records: Records;
   readonly paths: Paths;
   readonly runtime: Runtime;
+  readonly mounts: Mounts;
+  readonly namespaces: Namespaces;
   readonly processes: Processes;
   readonly handlers: Handlers;
   readonly clock: Clock;
@@ -45,18 +56,19 @@ export function startSteps(deps: StartContainerDeps): readonly Step<StartWork>[]
       name: 'create',
       async run(work, signal) {
         const { id, config, facts } = work.container;
-        const processes = await runtime.create(
-          {
-            id,
-            name: config.metadata?.name ?? id,
-            handler: handlers.get(facts.handler),
-            bundleDir: paths.bundle(id),
-            stdin: config.stdin,
-            stdinOnce: config.stdinOnce,
-            tty: config.tty,
-            ...(facts.logPath === undefined ? {} : { logPath: facts.logPath }),
-          },
-          { signal },
+        const launch = {
+          id,
+          name: config.metadata?.name ?? id,
+          handler: handlers.get(facts.handler),
+          bundleDir: paths.bundle(id),
+          stdin: config.stdin,
+          stdinOnce: config.stdinOnce,
+          tty: config.tty,
+          ...(facts.logPath === undefined ? {} : { logPath: facts.logPath }),
+        };
+        const sandbox = records.sandboxes.get(work.container.sandboxId);
+        const processes = await withHostVolumes(deps, work.container, sandbox, () =>
+          runtime.create(launch, { signal }),
         );
         work.init = processes.init;
         work.monitor = processes.monitor;
@@ -66,6 +78,7 @@ export function startSteps(deps: StartContainerDeps): readonly Step<StartWork>[]
         const handler = handlers.forTeardown(facts.handler);
         await runtime.killAll(handler, id, init, monitor);
         await runtime.delete(handler, id);
+        await releaseHostVolumes(deps, container);
       },
     },
     {

@@ -1,4 +1,5 @@
 import { RuntimeError } from '@gantry/errors';
+import { userMappingsOf } from '@gantry/oci-spec';
 import {
   NamespaceMode,
   type PodSandboxConfig,
@@ -111,12 +112,8 @@ function checkNamespaces(config: PodSandboxConfig): void {
   if (options.pid === NamespaceMode.TARGET) {
     throw invalid(`${field}.pid: TARGET is for containers`);
   }
-  if (options.usernsOptions !== undefined && options.usernsOptions.mode !== NamespaceMode.NODE) {
-    throw new RuntimeError(
-      'failed-precondition',
-      `${field}.userns_options: this runtime handler has no support for user namespaces`,
-    );
-  }
+  // Throws for mappings that no namespace can have.
+  userMappingsOf(options);
 }
 
 /** Throws `invalid-argument` unless `path` is absolute and stays where it says. */

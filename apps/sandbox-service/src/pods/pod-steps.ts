@@ -23,6 +23,7 @@ import type { Sandbox } from '../store/sandbox-store.ts';
 import { pinNamespaces, unpinNamespaces } from './pinned-namespaces.ts';
 import { podNetwork } from './pod-request.ts';
 import { makeSandboxFiles, removeSandboxFiles } from './sandbox-files.ts';
+import { mappingsOf, rangesOf, userNamespaceOf } from './user-namespace.ts';
 
 export interface PodStepDeps {
   readonly paths: Paths;
@@ -49,10 +50,10 @@ export interface PodWork {
  * How a pod comes to be. The network is attached beside everything else: only
  * the namespace must be there first.
  *
- *   root ──▶ mount ──▶ spec ──┐
- *   files ────────────────────┼─▶ create ──▶ start
- *   netns ────────────────────┤
- *                             └─▶ network
+ *   root ───┬─▶ mount ──▶ spec ──┬─▶ create ──▶ start
+ *   netns ──┤                    │
+ *   files ──┼────────────────────┘
+ *           └─▶ network
  *
  * and without a pause container
  *
@@ -81,7 +82,7 @@ function filesStep(deps: PodStepDeps): Step<PodWork> {
   return {
     name: 'files',
     after: [],
-    run: ({ sandbox }) => makeSandboxFiles(deps, sandbox.id, sandbox.config, sandbox.facts.ownShm),
+    run: ({ sandbox }) => makeSandboxFiles(deps, sandbox),
     undo: ({ sandbox }) => removeSandboxFiles(deps, sandbox.id),
   };
 }
@@ -91,11 +92,19 @@ function netnsStep({ paths, namespaces }: PodStepDeps): Step<PodWork> {
     name: 'netns',
     after: [],
     async run({ sandbox }) {
-      if (!sandbox.facts.hostNetwork) {
-        await namespaces.createNetns(paths.netns(sandbox.id));
+      const { id, facts } = sandbox;
+      const mappings = mappingsOf(sandbox);
+      const network = facts.hostNetwork ? {} : { network: paths.netns(id) };
+      if (mappings !== undefined) {
+        await namespaces.createUsers({ user: paths.userns(id), ...network }, rangesOf(mappings));
+      } else if (!facts.hostNetwork) {
+        await namespaces.createNetns(paths.netns(id));
       }
     },
-    undo: ({ sandbox }) => namespaces.removeNetns(paths.netns(sandbox.id)),
+    async undo({ sandbox }) {
+      await namespaces.removeNetns(paths.netns(sandbox.id));
+      await namespaces.remove(paths.userns(sandbox.id));
+    },
   };
 }
 
@@ -144,16 +153,21 @@ function rootSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
       name: 'root',
       after: [],
       async run(work, signal) {
+        const mappings = mappingsOf(work.sandbox);
         work.root = await roots.prepare(work.sandbox.id, config.pods.sandbox_image, {
           signal,
           pullIfMissing: true,
+          ...(mappings === undefined ? {} : { mappings }),
         });
       },
       undo: ({ sandbox }) => releaseRoot(deps, sandbox.id),
     },
     {
       name: 'mount',
-      run: (work) => mountRoot(deps, work.sandbox.id, need(work.root)),
+      // A user namespace must be there for its view of the layers.
+      after: ['root', 'netns'],
+      run: ({ sandbox, root }) =>
+        mountRoot(deps, sandbox.id, need(root), userNamespaceOf(deps.paths, sandbox)),
       undo: ({ sandbox }) => removeBundle(deps, sandbox.id),
     },
     {

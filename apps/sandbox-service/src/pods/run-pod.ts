@@ -20,6 +20,7 @@ import {
   usesHostNetwork,
 } from './pod-request.ts';
 import type { PodSteps, PodWork } from './pod-steps.ts';
+import { requireUserNamespaces } from './user-namespace.ts';
 
 export interface RunPodDeps {
   readonly records: Records;
@@ -51,6 +52,7 @@ export function runPod(
 ): Promise<string> {
   const config = checkPodConfig(request.config);
   const handler = deps.handlers.choose(request.runtimeHandler);
+  requireUserNamespaces(config, handler);
   const name = sandboxName(config.metadata);
   const print = fingerprint(RunPodSandboxRequestSchema, request);
 

@@ -19,7 +19,11 @@ async function make(t: TestContext, init: MessageInitShape<typeof PodSandboxConf
     paths: new Paths({ root_dir: base, state_dir: base }),
     mounts: host.instance().ports.mounts,
   };
-  await makeSandboxFiles(deps, id, create(PodSandboxConfigSchema, init), true);
+  await makeSandboxFiles(deps, {
+    id,
+    config: create(PodSandboxConfigSchema, init),
+    facts: { ownShm: true },
+  });
   const read = (name: string) => readFile(join(deps.paths.sandbox(id), name), 'utf8');
   return { deps, host, read, base };
 }
@@ -85,7 +89,9 @@ test('a failure is told when nothing is in the making any more', async (t) => {
   };
   await writeFile(join(base, 'file'), '');
   const config = create(PodSandboxConfigSchema, { logDirectory: join(base, 'file', 'logs') });
-  const failed = assert.rejects(makeSandboxFiles(deps, id, config, true), { code: 'ENOTDIR' });
+  const failed = assert.rejects(makeSandboxFiles(deps, { id, config, facts: { ownShm: true } }), {
+    code: 'ENOTDIR',
+  });
   setTimeout(resolve, 20);
   await failed;
   // What undoes it would else have missed the mount.

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, rmdir } from 'node:fs/promises';
+import { chown, mkdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@gantry/host';
@@ -8,6 +8,10 @@ import { isMissing } from '../errno.ts';
 import { finishAll } from '../finish-all.ts';
 import type { Paths } from '../paths.ts';
 import type { Mounts } from '../ports.ts';
+import type { Sandbox } from '../store/sandbox-store.ts';
+import { ownerOf } from './user-namespace.ts';
+
+type Owner = ReturnType<typeof ownerOf>;
 
 const shmBytes = 64 << 20;
 
@@ -25,24 +29,29 @@ export function hostnameOf(config: PodSandboxConfig): string {
 /** The files that appear under /etc in every container of a pod, and its shared memory. */
 export async function makeSandboxFiles(
   { paths, mounts }: Deps,
-  id: string,
-  config: PodSandboxConfig,
-  ownShm: boolean,
+  sandbox: {
+    readonly id: string;
+    readonly config: PodSandboxConfig;
+    readonly facts: Pick<Sandbox['facts'], 'ownShm'>;
+  },
 ): Promise<void> {
+  const { id, config } = sandbox;
+  const owner = ownerOf(sandbox);
   const directory = paths.sandbox(id);
   await mkdir(directory, { recursive: true, mode: 0o711 });
   await finishAll([
-    write(join(directory, 'hostname'), Promise.resolve(`${hostnameOf(config)}\n`)),
-    write(join(directory, 'hosts'), hostFile('/etc/hosts')),
-    write(join(directory, 'resolv.conf'), resolvConf(config.dnsConfig)),
-    ownShm ? makeShm(mounts, paths.shm(id)) : Promise.resolve(),
+    write(join(directory, 'hostname'), Promise.resolve(`${hostnameOf(config)}\n`), owner),
+    write(join(directory, 'hosts'), hostFile('/etc/hosts'), owner),
+    write(join(directory, 'resolv.conf'), resolvConf(config.dnsConfig), owner),
+    sandbox.facts.ownShm ? makeShm(mounts, paths.shm(id), owner) : Promise.resolve(),
     makeLogDirectory(config.logDirectory),
   ]);
 }
 
 /** Every user of a container may read it, whatever our umask is. */
-async function write(path: string, content: Promise<string>): Promise<void> {
+async function write(path: string, content: Promise<string>, owner: Owner): Promise<void> {
   await writeFileAtomic(path, await content, { mode: 0o644 });
+  await give(path, owner);
 }
 
 /** Removes them; what is gone already is fine. The log directory belongs to the kubelet. */
@@ -87,9 +96,17 @@ async function hostFile(path: string): Promise<string> {
   }
 }
 
-async function makeShm(mounts: Mounts, target: string): Promise<void> {
+/** Ours already where the pod has no user namespace. */
+async function give(path: string, { uid, gid }: Owner): Promise<void> {
+  if (uid !== 0 || gid !== 0) {
+    await chown(path, uid, gid);
+  }
+}
+
+async function makeShm(mounts: Mounts, target: string, owner: Owner): Promise<void> {
   await mkdir(target, { mode: 0o755, recursive: true });
   await mounts.tmpfs({ target, sizeBytes: shmBytes, mode: 0o1777 });
+  await give(target, owner);
 }
 
 async function makeLogDirectory(path: string): Promise<void> {

@@ -12,6 +12,7 @@ import type { Sandbox } from '../store/sandbox-store.ts';
 import { unpinNamespaces } from './pinned-namespaces.ts';
 import { podNetwork } from './pod-request.ts';
 import { removeShm } from './sandbox-files.ts';
+import { mappingsOf } from './user-namespace.ts';
 
 export interface StopPodDeps {
   readonly records: Records;
@@ -33,7 +34,7 @@ const never = new AbortController().signal;
  * How a pod ends; every step may find its work done already. The network is
  * the slowest by far: all else runs beside it.
  *
- *   containers ──┬─▶ network ──▶ netns
+ *   containers ──┬─▶ network ──▶ netns ──▶ userns
  *                ├─▶ pause ──┬─▶ root
  *                │           └─▶ shm
  *                └─▶ delete
@@ -94,6 +95,15 @@ function networkSteps(deps: StopPodDeps): readonly Step<Sandbox>[] {
           await unpinNamespaces(deps, id);
         } else if (!facts.hostNetwork) {
           await namespaces.removeNetns(paths.netns(id));
+        }
+      },
+    },
+    {
+      name: 'userns',
+      after: ['netns'],
+      async run({ id, config }) {
+        if (mappingsOf({ config }) !== undefined) {
+          await namespaces.remove(paths.userns(id));
         }
       },
     },

@@ -1,5 +1,5 @@
 import { readdir, rm } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Logger } from '@gantry/telemetry';
 import { isMissing } from '../errno.ts';
 import type { Handlers } from '../handlers.ts';
@@ -33,7 +33,17 @@ export interface OrphanDeps {
 export async function removeOrphans(deps: OrphanDeps): Promise<void> {
   const failures: unknown[] = [];
   // Containers first: they hold the mounts, and these the roots.
-  const kinds = [containers, bundles, sandboxFiles, pins, netnses, roots, locks];
+  const kinds = [
+    containers,
+    mountPoints,
+    volumes,
+    bundles,
+    sandboxFiles,
+    pins,
+    netnses,
+    roots,
+    locks,
+  ];
   for (const kind of kinds) {
     try {
       await kind(deps);
@@ -65,6 +75,29 @@ async function bundles(deps: OrphanDeps): Promise<void> {
   }
 }
 
+/** They are called `<id>.<kind>`. */
+async function mountPoints(deps: OrphanDeps): Promise<void> {
+  const { paths, mounts, log } = deps;
+  const names = await namesIn(paths.mountPoints);
+  const orphans = withoutRecord(deps, names.map(ownerOf));
+  for (const name of names.filter((name) => orphans.includes(ownerOf(name)))) {
+    log.warn({ name }, 'mount points without a record: removing them');
+    await mounts.releaseAll(join(paths.mountPoints, name));
+  }
+}
+
+async function volumes(deps: OrphanDeps): Promise<void> {
+  const { paths, log } = deps;
+  for (const id of withoutRecord(deps, await namesIn(paths.volumes))) {
+    log.warn({ id }, 'volumes without a record: removing them');
+    await rm(join(paths.volumes, id), { recursive: true, force: true });
+  }
+}
+
+function ownerOf(name: string): string {
+  return name.split('.', 1)[0] ?? '';
+}
+
 async function sandboxFiles(deps: OrphanDeps): Promise<void> {
   const { paths, log } = deps;
   for (const id of withoutRecord(deps, await namesIn(paths.sandboxes))) {
@@ -83,6 +116,10 @@ async function pins(deps: OrphanDeps): Promise<void> {
 
 async function netnses(deps: OrphanDeps): Promise<void> {
   const { paths, namespaces, log } = deps;
+  for (const id of withoutRecord(deps, await namesIn(paths.usernses))) {
+    log.warn({ id }, 'user namespace without a record: removing it');
+    await namespaces.remove(paths.userns(id));
+  }
   for (const id of withoutRecord(deps, await namesIn(paths.netnses))) {
     log.warn({ id }, 'network namespace without a record: removing it');
     await namespaces.removeNetns(paths.netns(id));
@@ -90,9 +127,12 @@ async function netnses(deps: OrphanDeps): Promise<void> {
 }
 
 async function roots(deps: OrphanDeps): Promise<void> {
-  for (const id of withoutRecord(deps, await deps.roots.list())) {
-    deps.log.warn({ id }, 'root file system without a record: giving it back');
-    await deps.roots.release(id);
+  // Those of image volumes are called `<id>.<number>`.
+  const names = await deps.roots.list();
+  const orphans = withoutRecord(deps, names.map(ownerOf));
+  for (const name of names.filter((name) => orphans.includes(ownerOf(name)))) {
+    deps.log.warn({ id: name }, 'root file system without a record: giving it back');
+    await deps.roots.release(name);
   }
 }
 

@@ -19,7 +19,11 @@ export function status(deps: Deps): RuntimeMethod<'status'> {
     Promise.resolve({
       status: { conditions: [runtimeCondition(handlers), networkCondition(network)] },
       runtimeHandlers: handlerList(handlers),
-      features: { supplementalGroupsPolicy: true },
+      features: {
+        supplementalGroupsPolicy: true,
+        userNamespacesHostNetwork: handlers.all.some(hasUserNamespaces),
+        mountOptions: true,
+      },
       info: verbose ? details(deps) : {},
     });
 }
@@ -56,7 +60,14 @@ function handlerList(handlers: Handlers) {
 }
 
 function features(handler: RuntimeHandler) {
-  return { recursiveReadOnlyMounts: supports(handler, 'rro'), userNamespaces: false };
+  return {
+    recursiveReadOnlyMounts: supports(handler, 'rro'),
+    userNamespaces: hasUserNamespaces(handler),
+  };
+}
+
+function hasUserNamespaces(handler: RuntimeHandler): boolean {
+  return handler.unusable === undefined && handler.noUserNamespaces === undefined;
 }
 
 function details({ config, handlers, network, records }: Deps): Record<string, string> {

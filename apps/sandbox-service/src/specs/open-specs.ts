@@ -18,11 +18,13 @@ import {
   stopSignalOf,
 } from '@gantry/oci-spec';
 import { NamespaceMode } from '@gantry/proto';
+import { isShifted, shiftedSource } from '../containers/host-volumes.ts';
 import { isMissing } from '../errno.ts';
 import type { Handlers } from '../handlers.ts';
 import type { Paths } from '../paths.ts';
 import { pinsOf } from '../pods/pinned-namespaces.ts';
 import { hostnameOf } from '../pods/sandbox-files.ts';
+import { userNamespaceOf } from '../pods/user-namespace.ts';
 import type { PreparedRoot, RuntimeHandler, Specs } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';
@@ -59,14 +61,18 @@ export function openSpecs(deps: Deps): Specs {
       });
     },
 
-    async container(container, sandbox, root) {
+    async container(container, sandbox, root, { images, declared }) {
       const { config, id } = container;
       const handler = deps.handlers.get(sandbox.facts.handler);
       const security = config.linux?.securityContext;
       const image = parseImageConfig(root.image.configJson, `image ${root.image.id}`);
       const [base, mounts, devices, profile] = await Promise.all([
         shared(deps, id, root, handler, security?.privileged === true),
-        resolveMounts(config.mounts),
+        resolveMounts(config.mounts, {
+          images,
+          shifted: (mount, index) =>
+            isShifted(mount) ? shiftedSource(deps.paths, id, index) : undefined,
+        }),
         Promise.all(config.devices.map(resolveDevice)),
         localhostProfile(security),
       ]);
@@ -76,7 +82,7 @@ export function openSpecs(deps: Deps): Specs {
         id,
         config,
         mounts,
-        volumes: [],
+        volumes: declared,
         devices: devices.flat(),
         sandbox: sandboxFacts(deps, sandbox),
         openFiles: pods.nofile_limit,
@@ -140,13 +146,17 @@ function sandboxFacts({ paths, handlers }: Deps, sandbox: Sandbox): SandboxFacts
   };
 }
 
-/** Before there is a pause container, the pod has a network at most. */
+/** Before there is a pause container, the pod has a network and users at most. */
 function podNamespaces(paths: Paths, sandbox: Sandbox): PodNamespaces {
   const { id, config, facts } = sandbox;
   if (facts.infra === 'none') {
     return pinsOf(paths, sandbox);
   }
-  const network = facts.hostNetwork ? {} : { network: paths.netns(id) };
+  const user = userNamespaceOf(paths, sandbox);
+  const network = {
+    ...(facts.hostNetwork ? {} : { network: paths.netns(id) }),
+    ...(user === undefined ? {} : { user }),
+  };
   if (facts.pause === undefined) {
     return network;
   }

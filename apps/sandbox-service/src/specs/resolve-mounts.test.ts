@@ -29,16 +29,36 @@ test('a source that is not there becomes a directory', async (t) => {
   assert.ok((await stat(hostPath)).isDirectory());
 });
 
-test('a source that is not absolute is refused, and so is an image', async () => {
+test('a source that is not absolute is refused', async () => {
   for (const [mount, kind] of [
     [{ hostPath: '' }, 'invalid-argument'],
     [{ hostPath: 'var/lib' }, 'invalid-argument'],
     [{ hostPath: '/a\0b' }, 'invalid-argument'],
-    [{ image: { image: 'busybox' } }, 'failed-precondition'],
   ] as const) {
     const request = create(MountSchema, { containerPath: '/data', ...mount });
     await assert.rejects(resolveMounts([request]), (error) => kindOf(error) === kind);
   }
+});
+
+test('an image volume and a path with mapped ids have stand-ins for sources', async (t) => {
+  const hostPath = await directory(t);
+  const requests = [
+    create(MountSchema, { containerPath: '/image', image: { image: 'busybox' } }),
+    create(MountSchema, { containerPath: '/plain', hostPath }),
+    create(MountSchema, { containerPath: '/shifted', hostPath }),
+  ];
+  const mounts = await resolveMounts(requests, {
+    images: new Map([[0, '/mounts/c1.images/0']]),
+    shifted: (_, index) => (index === 2 ? '/mounts/c1.volumes/2' : undefined),
+  });
+  assert.deepEqual(
+    mounts.map(({ source, idsMapped = false }) => [source, idsMapped]),
+    [
+      ['/mounts/c1.images/0', true],
+      [await realpath(hostPath), false],
+      ['/mounts/c1.volumes/2', true],
+    ],
+  );
 });
 
 test('the propagation of a source is looked up only where it is asked for', async (t) => {

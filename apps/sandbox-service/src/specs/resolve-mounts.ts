@@ -6,25 +6,44 @@ import { isMissing } from '../errno.ts';
 
 type Propagation = NonNullable<ResolvedMount['propagation']>;
 
+/** What stands in for the source of a mount. */
+export interface Substitutes {
+  /** Image volumes by their index: mounted already. */
+  readonly images: ReadonlyMap<number, string>;
+  /** Where a host path with shifted ids will be; undefined for other mounts. */
+  readonly shifted: (mount: Mount, index: number) => string | undefined;
+}
+
 /** Looks up the sources of a container's mounts. A host path that is not there becomes a directory, as both peers do. */
-export async function resolveMounts(mounts: readonly Mount[]): Promise<readonly ResolvedMount[]> {
+export async function resolveMounts(
+  mounts: readonly Mount[],
+  { images, shifted }: Substitutes = { images: new Map(), shifted: () => undefined },
+): Promise<readonly ResolvedMount[]> {
   const needed = mounts.some((m) => m.propagation !== MountPropagation.PROPAGATION_PRIVATE);
   const table = needed ? await readFile('/proc/self/mountinfo', 'utf8') : '';
   return Promise.all(
-    mounts.map(async (request) => {
-      const source = await sourceOf(request);
-      return request.propagation === MountPropagation.PROPAGATION_PRIVATE
-        ? { request, source }
-        : { request, source, propagation: propagationIn(table, source) };
+    mounts.map(async (request, index): Promise<ResolvedMount> => {
+      const image = images.get(index);
+      const source = image ?? (await sourceOf(request));
+      const stand = shifted(request, index);
+      return {
+        request,
+        source: stand ?? source,
+        ...((stand ?? image) === undefined ? {} : { idsMapped: true }),
+        ...(request.propagation === MountPropagation.PROPAGATION_PRIVATE
+          ? {}
+          : { propagation: propagationIn(table, source) }),
+      };
     }),
   );
 }
 
-async function sourceOf({ hostPath, containerPath, image }: Mount): Promise<string> {
+/** The real path behind `host_path`, which is made where it is not there. */
+export async function sourceOf({
+  hostPath,
+  containerPath,
+}: Pick<Mount, 'hostPath' | 'containerPath'>): Promise<string> {
   const field = `config.mounts: ${containerPath}`;
-  if (image !== undefined && image.image !== '') {
-    throw new RuntimeError('failed-precondition', `${field}: image volumes are not supported`);
-  }
   if (!hostPath.startsWith('/') || hostPath.includes('\0')) {
     throw new RuntimeError('invalid-argument', `${field}: host_path must be absolute`);
   }

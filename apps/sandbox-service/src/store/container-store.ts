@@ -55,6 +55,8 @@ export interface ContainerFacts {
   /** That signal was sent: it is sent once only. */
   readonly stopSignaled?: boolean;
   readonly cgroupsPath?: string;
+  /** The images that its image volumes show, by digest; by the index of the mount. */
+  readonly volumeImages?: Readonly<Record<string, string>>;
   /** Holds what it writes to its root; image-service owns it. */
   readonly upperDir?: string;
   readonly init?: ProcessId;

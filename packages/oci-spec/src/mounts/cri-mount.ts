@@ -3,7 +3,7 @@ import { RuntimeError } from '@gantry/errors';
 import type { OciMount } from '@gantry/oci';
 import { type Mount, MountPropagation } from '@gantry/proto';
 import type { HostFacts, ResolvedMount } from '../spec-input.ts';
-import { toOciMappings } from '../user-namespace.ts';
+import { checkIdRanges, toOciMappings } from '../user-namespace.ts';
 
 type MountFacts = Pick<HostFacts, 'recursiveReadOnly' | 'idmapMounts'>;
 
@@ -42,7 +42,7 @@ export function criMount(resolved: ResolvedMount, host: MountFacts): OciMount {
       accessOf(request, host, destination),
       ...extra,
     ],
-    ...mappingsOf(request, host, destination),
+    ...mappingsOf(resolved, host, destination),
   };
 }
 
@@ -117,15 +117,21 @@ function accessOf(request: Mount, host: MountFacts, path: string): string {
 }
 
 function mappingsOf(
-  request: Mount,
+  resolved: ResolvedMount,
   host: MountFacts,
   path: string,
 ): Pick<OciMount, 'uidMappings' | 'gidMappings'> {
+  const { request } = resolved;
   if (request.uidMappings.length === 0 && request.gidMappings.length === 0) {
     return {};
   }
   if (request.uidMappings.length === 0 || request.gidMappings.length === 0) {
     throw new RuntimeError('invalid-argument', `mount ${path}: needs mappings of users and groups`);
+  }
+  checkIdRanges(request.uidMappings, `mount ${path}: uid_mappings`);
+  checkIdRanges(request.gidMappings, `mount ${path}: gid_mappings`);
+  if (resolved.idsMapped === true) {
+    return {};
   }
   if (!host.idmapMounts) {
     throw new RuntimeError(

@@ -11,6 +11,7 @@ import { type EventFeed, startEventFeed } from './events/event-feed.ts';
 import type { Handlers } from './handlers.ts';
 import { registerMetrics } from './metrics.ts';
 import type { Paths } from './paths.ts';
+import { PodMetricsReader } from './pod-metrics/pod-metrics.ts';
 import { PodLock } from './pods/pod-lock.ts';
 import { podSteps } from './pods/pod-steps.ts';
 import type {
@@ -37,7 +38,9 @@ import { getExecTarget } from './rpc/get-exec-target.ts';
 import { getPodTarget } from './rpc/get-pod-target.ts';
 import { listContainerStats } from './rpc/list-container-stats.ts';
 import { listContainers } from './rpc/list-containers.ts';
+import { listMetricDescriptors } from './rpc/list-metric-descriptors.ts';
 import { listPodSandbox } from './rpc/list-pod-sandbox.ts';
+import { listPodSandboxMetrics } from './rpc/list-pod-sandbox-metrics.ts';
 import { listPodSandboxStats } from './rpc/list-pod-sandbox-stats.ts';
 import { podSandboxStats } from './rpc/pod-sandbox-stats.ts';
 import { podSandboxStatus } from './rpc/pod-sandbox-status.ts';
@@ -52,6 +55,7 @@ import { stopContainer } from './rpc/stop-container.ts';
 import { stopPodSandbox } from './rpc/stop-pod-sandbox.ts';
 import { streamContainerStats } from './rpc/stream-container-stats.ts';
 import { streamContainers } from './rpc/stream-containers.ts';
+import { streamPodSandboxMetrics } from './rpc/stream-pod-sandbox-metrics.ts';
 import { streamPodSandboxStats } from './rpc/stream-pod-sandbox-stats.ts';
 import { streamPodSandboxes } from './rpc/stream-pod-sandboxes.ts';
 import { updateContainerResources } from './rpc/update-container-resources.ts';
@@ -190,7 +194,8 @@ function wire(world: World, creations: SharedCreations) {
 
 function statsDeps(world: World) {
   const containerReader = new ContainerReader(world);
-  return { ...world, containerReader, podReader: new PodReader({ ...world, containerReader }) };
+  const deps = { ...world, containerReader };
+  return { ...deps, podReader: new PodReader(deps), metricsReader: new PodMetricsReader(deps) };
 }
 
 function methods(world: World, work: Work): RawHandlers {
@@ -225,6 +230,9 @@ function methods(world: World, work: Work): RawHandlers {
       podSandboxStats: podSandboxStats(stats),
       listPodSandboxStats: listPodSandboxStats(stats),
       streamPodSandboxStats: streamPodSandboxStats(stats),
+      listMetricDescriptors,
+      listPodSandboxMetrics: listPodSandboxMetrics(stats),
+      streamPodSandboxMetrics: streamPodSandboxMetrics(stats),
     }),
     ...busHandlers(Targets, {
       getExecTarget: getExecTarget({ ...world, stateDir: world.config.state_dir }),

@@ -190,7 +190,17 @@ test('its stats are of its containers, its network as the pinned namespace has i
   figures.readings.set(`/gantry/${main}`, { cpu: { usageNanos: 20n } });
   figures.processes.set(`/gantry/${main}`, 5);
   figures.devices.set(service.world.paths.netns(podSandboxId), [
-    { name: 'eth0', rxBytes: 100n, rxErrors: 0n, txBytes: 3n, txErrors: 0n },
+    {
+      name: 'eth0',
+      rxBytes: 100n,
+      rxPackets: 0n,
+      rxErrors: 0n,
+      rxDropped: 0n,
+      txBytes: 3n,
+      txPackets: 0n,
+      txErrors: 0n,
+      txDropped: 0n,
+    },
   ]);
   const { stats } = await service.call('podSandboxStats', { podSandboxId });
   assert.equal(stats?.linux?.cpu?.usageCoreNanoSeconds?.value, 20n);

@@ -38,6 +38,23 @@ export class ContainerReader {
     this.#layers = new WritableLayers((upperDir) => figures.writableLayer(upperDir), clock);
   }
 
+  /** What they have written, by their ids; without those whose size is not known yet. */
+  async layersOf(containers: readonly Container[]): Promise<ReadonlyMap<string, MeasuredLayer>> {
+    const done = new AbortController();
+    const patience = delay(layerPatienceMs, undefined, { signal: done.signal }).catch(() => 0);
+    try {
+      const layers = await Promise.all(
+        containers.map(async ({ id, facts: { upperDir } }) => {
+          const layer = upperDir && (await this.#layers.usageOf(upperDir, patience));
+          return layer ? ([id, layer] as const) : undefined;
+        }),
+      );
+      return new Map(layers.filter((layer) => layer !== undefined));
+    } finally {
+      done.abort();
+    }
+  }
+
   /** In the order of `containers`. */
   async read(containers: readonly Container[]): Promise<ContainerFigures[]> {
     const done = new AbortController();

@@ -1,5 +1,5 @@
 import type { CgroupReading } from './cgroup-reading.ts';
-import type { Figures } from './figures.ts';
+import type { Figures, FilesystemFigures, Measures } from './figures.ts';
 import type { NetworkDevice } from './network-devices.ts';
 import type { LayerUsage } from './writable-layers.ts';
 
@@ -8,6 +8,8 @@ export class FakeFigures implements Figures {
   readonly readings = new Map<string, CgroupReading>();
   readonly processes = new Map<string, number>();
   readonly devices = new Map<number | string, readonly NetworkDevice[]>();
+  readonly measured = new Map<string, Measures>();
+  readonly filesystems = new Map<string, FilesystemFigures>();
   readonly layers = new Map<string, LayerUsage>();
 
   cgroup(cgroupPath: string): Promise<CgroupReading> {
@@ -20,6 +22,20 @@ export class FakeFigures implements Figures {
 
   networkDevices(pidOrPath: number | string): Promise<readonly NetworkDevice[] | undefined> {
     return Promise.resolve(this.devices.get(pidOrPath));
+  }
+
+  measures(cgroupPath: string): Promise<Measures> {
+    const nothing = { details: { io: [], pressure: {} }, hugePages: [], processes: 0 };
+    const open = { descriptors: 0, sockets: 0 };
+    return Promise.resolve(this.measured.get(cgroupPath) ?? { ...nothing, open });
+  }
+
+  filesystem(mountPoint: string): Promise<FilesystemFigures | undefined> {
+    return Promise.resolve(this.filesystems.get(mountPoint));
+  }
+
+  deviceName(numbers: string): string {
+    return `/dev/${numbers}`;
   }
 
   writableLayer(upperDir: string): Promise<LayerUsage | undefined> {

@@ -13,8 +13,28 @@ eth0:1: 7 1 0 0 0 0 0 0 8 1 0 0 0 0 0 0
 
 test('every interface but the loopback is read, whatever stands around its colon', () => {
   assert.deepEqual(parseNetworkDevices(text), [
-    { name: 'eth0', rxBytes: 2450201551n, rxErrors: 5n, txBytes: 9043485n, txErrors: 6n },
-    { name: 'eth0:1', rxBytes: 7n, rxErrors: 0n, txBytes: 8n, txErrors: 0n },
+    {
+      name: 'eth0',
+      rxBytes: 2450201551n,
+      rxPackets: 72819n,
+      rxErrors: 5n,
+      rxDropped: 0n,
+      txBytes: 9043485n,
+      txPackets: 56080n,
+      txErrors: 6n,
+      txDropped: 0n,
+    },
+    {
+      name: 'eth0:1',
+      rxBytes: 7n,
+      rxPackets: 1n,
+      rxErrors: 0n,
+      rxDropped: 0n,
+      txBytes: 8n,
+      txPackets: 1n,
+      txErrors: 0n,
+      txDropped: 0n,
+    },
   ]);
 });
 

@@ -2,9 +2,13 @@
 export interface NetworkDevice {
   readonly name: string;
   readonly rxBytes: bigint;
+  readonly rxPackets: bigint;
   readonly rxErrors: bigint;
+  readonly rxDropped: bigint;
   readonly txBytes: bigint;
+  readonly txPackets: bigint;
   readonly txErrors: bigint;
+  readonly txDropped: bigint;
 }
 
 /** Reads /proc/<pid>/net/dev (proc_pid_net(5)); the loopback is left out. */
@@ -16,6 +20,9 @@ export function parseNetworkDevices(text: string): readonly NetworkDevice[] {
     .filter((device) => device !== undefined && device.name !== 'lo') as NetworkDevice[];
 }
 
+/** Eight of what came in, eight of what went out. */
+const fieldsOfLine = 16;
+
 function parseLine(line: string): NetworkDevice | undefined {
   // Older kernels put no space after the colon; a name may hold one, but for the last.
   const colon = line.lastIndexOf(':');
@@ -23,15 +30,19 @@ function parseLine(line: string): NetworkDevice | undefined {
     .slice(colon + 1)
     .trim()
     .split(/\s+/);
-  const [rxBytes, , rxErrors] = counters;
-  const [txBytes, , txErrors] = counters.slice(8);
-  return colon === -1 || [rxBytes, rxErrors, txBytes, txErrors].includes(undefined)
-    ? undefined
-    : {
-        name: line.slice(0, colon).trim(),
-        rxBytes: BigInt(rxBytes ?? 0),
-        rxErrors: BigInt(rxErrors ?? 0),
-        txBytes: BigInt(txBytes ?? 0),
-        txErrors: BigInt(txErrors ?? 0),
-      };
+  if (colon === -1 || counters.length < fieldsOfLine) {
+    return undefined;
+  }
+  const at = (index: number): bigint => BigInt(counters[index] ?? 0);
+  return {
+    name: line.slice(0, colon).trim(),
+    rxBytes: at(0),
+    rxPackets: at(1),
+    rxErrors: at(2),
+    rxDropped: at(3),
+    txBytes: at(8),
+    txPackets: at(9),
+    txErrors: at(10),
+    txDropped: at(11),
+  };
 }

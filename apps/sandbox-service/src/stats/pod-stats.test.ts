@@ -8,7 +8,8 @@ import { createContainer, runPod, startAlone, startContainer } from '../testing.
 import { PodCgroups } from './pod-cgroup.ts';
 import { withoutTimes } from './without-times.ts';
 
-const device = { rxBytes: 1n, rxErrors: 2n, txBytes: 3n, txErrors: 4n };
+const packets = { rxPackets: 5n, rxDropped: 6n, txPackets: 7n, txDropped: 8n };
+const device = { rxBytes: 1n, rxErrors: 2n, txBytes: 3n, txErrors: 4n, ...packets };
 const reading = (n: bigint) => ({
   cpu: { usageNanos: n },
   memory: {

@@ -8,6 +8,7 @@ const needed: Readonly<Record<string, string>> = {
   '/usr/sbin/nats-server': 'nats-server',
   '/usr/bin/docker-registry': 'docker-registry',
   '/usr/bin/skopeo': 'skopeo',
+  '/usr/bin/podman': 'podman',
   '/usr/bin/catatonit': 'catatonit',
   '/usr/lib/cni/bridge': 'containernetworking-plugins',
   '/usr/sbin/iptables': 'iptables',

@@ -1,6 +1,6 @@
 import type { DescService } from '@bufbuild/protobuf';
 import type { ServiceName } from '@gantry/bus';
-import { Diagnostics, ImageImport, ImageService, RuntimeService } from '@gantry/proto';
+import { Diagnostics, ImageAdmin, ImageImport, ImageService, RuntimeService } from '@gantry/proto';
 
 /** What moves bytes beside the request belongs to stream-server; so does a command's output. */
 const streamMethods: ReadonlySet<string> = new Set(['ExecSync', 'Exec', 'Attach', 'PortForward']);
@@ -10,6 +10,7 @@ const owners = [
   { service: RuntimeService, owner: 'sandbox' },
   { service: ImageService, owner: 'image' },
   { service: ImageImport, owner: 'image' },
+  { service: ImageAdmin, owner: 'image' },
   { service: Diagnostics, owner: 'sandbox' },
 ] as const satisfies readonly { service: DescService; owner: ServiceName }[];
 

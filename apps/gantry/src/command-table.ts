@@ -139,10 +139,35 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'image import',
-    args: '<path>',
+    args: '[path]',
     about: 'import an OCI layout (directory or tar) or a docker-archive tar',
-    options: [['--name <name>', 'the name to give it']],
+    options: [
+      ['--name <name>', 'the name to give it'],
+      [
+        '--from-engine <image>',
+        'take this image from a Docker-compatible engine instead of a path',
+      ],
+      ['--engine-socket <path>', "the engine's socket (default: Docker's, or else Podman's)"],
+    ],
     load: async () => (await import('./commands/image-import.ts')).imageImport,
+  },
+  {
+    name: 'image pulls',
+    about: 'show the pulls that are under way',
+    options: [output],
+    load: async () => (await import('./commands/image-pulls.ts')).imagePulls,
+  },
+  {
+    name: 'image usage',
+    about: 'show what images take on disk, what removal would free, and who uses them',
+    options: [output],
+    load: async () => (await import('./commands/image-usage.ts')).imageUsage,
+  },
+  {
+    name: 'image prune',
+    about: 'remove the images that no container uses',
+    options: [['--dry-run', 'say what would go, and remove nothing']],
+    load: async () => (await import('./commands/image-prune.ts')).imagePrune,
   },
   {
     name: 'logs',

@@ -11,11 +11,12 @@ import { collectGarbage, garbageGraceMs } from './images/collect-garbage.ts';
 import type { ImageStore } from './images/image-store.ts';
 import { ImageInstaller } from './images/install-image.ts';
 import { Locks } from './images/locks.ts';
+import { PullBoard } from './images/pull-board.ts';
 import { ImagePuller } from './images/pull-image.ts';
 import { recently } from './images/recently.ts';
 import { reconcile } from './images/reconcile.ts';
 import { RootFilesystemStore } from './images/root-filesystems.ts';
-import { type ImportedImage, importImages } from './import/import-images.ts';
+import { type ImportedImage, type ImportFrom, importImages } from './import/import-images.ts';
 import type { Clock, DiskUsage } from './ports.ts';
 import { nodeCredentials } from './registry/node-credentials.ts';
 import { RegistrySource } from './registry/registry-source.ts';
@@ -30,6 +31,8 @@ export interface OpenOptions {
   readonly config: Pick<Config, 'root_dir' | 'state_dir' | 'images'>;
   readonly log: Pick<Logger, 'warn'>;
   readonly metrics: Registry;
+  /** Differs between the instances of a node; the default suits a single one. */
+  readonly instance?: string;
   readonly clock?: Clock;
   /** First pause between tries of a request, in ms; doubled each time. */
   readonly backoffMs?: number;
@@ -39,12 +42,13 @@ export interface OpenOptions {
 export interface Images extends AsyncDisposable {
   readonly store: ImageStore;
   readonly puller: ImagePuller;
+  readonly board: PullBoard;
   readonly rootfs: RootFilesystemStore;
   /** Where all of it lies. */
   readonly directory: string;
   imageUsage(): Promise<DiskUsage>;
   rootUsage(): Promise<DiskUsage>;
-  importImages(path: string, name: string, signal: AbortSignal): Promise<ImportedImage[]>;
+  importImages(from: ImportFrom, name: string, signal: AbortSignal): Promise<ImportedImage[]>;
 }
 
 const maxLayerBytes = 1024 ** 4;
@@ -79,6 +83,15 @@ export async function openImages(options: OpenOptions): Promise<Images> {
   const installer = new ImageInstaller(store, {
     maxConcurrentDownloads: config.images.max_concurrent_downloads,
   });
+  const board = stack.use(
+    await PullBoard.open({
+      directory: join(config.state_dir, 'images', 'pulls'),
+      instance: options.instance ?? 'only',
+      clock,
+      log,
+      layer: (diffId) => installer.progressOf(diffId),
+    }),
+  );
   const registry = {
     configPath: config.images.registry_config_path,
     progressTimeoutMs: config.images.pull_progress_timeout_ms,
@@ -90,6 +103,7 @@ export async function openImages(options: OpenOptions): Promise<Images> {
     installer,
     open: (reference, credentials) => new RegistrySource(reference, credentials, registry),
     nodeCredentials: (host) => nodeCredentials(config.images, host),
+    board,
     duration: pullDuration(metrics),
   });
   const rootsDirectory = join(directory, 'roots');
@@ -104,12 +118,13 @@ export async function openImages(options: OpenOptions): Promise<Images> {
   return {
     store,
     puller,
+    board,
     rootfs,
     directory,
     imageUsage: async () => sum(store.layers.usage(), await content.usage()),
     rootUsage: recently(usageMaxAgeMs, () => directoryUsage(rootsDirectory)),
-    importImages: (path, name, signal) =>
-      importImages({ installer, temporary }, path, name, signal),
+    importImages: (from, name, signal) =>
+      importImages({ installer, temporary }, from, name, signal),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }

@@ -1,14 +1,20 @@
+import { join } from 'node:path';
 import { busHandlers } from '@gantry/bus';
-import { ImageImport, ImageService, RootFilesystems } from '@gantry/proto';
+import { ImageAdmin, ImageImport, ImageService, RootFilesystems } from '@gantry/proto';
 import type { ServiceDefinition } from '@gantry/service-kit';
+import { pinnedBy } from './images/pinned.ts';
+import { importDirectory } from './import/import-directory.ts';
 import { openImages } from './open-images.ts';
 import { criImageOf } from './rpc/cri-image.ts';
 import { imageFsInfo } from './rpc/image-fs-info.ts';
 import { imageStatus } from './rpc/image-status.ts';
+import { imageUsage } from './rpc/image-usage.ts';
 import { importImage } from './rpc/import-image.ts';
 import { listImages } from './rpc/list-images.ts';
+import { listPulls } from './rpc/list-pulls.ts';
 import { listRoots } from './rpc/list-roots.ts';
 import { prepareRoot } from './rpc/prepare-root.ts';
+import { pruneImages } from './rpc/prune-images.ts';
 import { pullImage } from './rpc/pull-image.ts';
 import { releaseRoot } from './rpc/release-root.ts';
 import { removeImage } from './rpc/remove-image.ts';
@@ -17,11 +23,27 @@ import { streamImages } from './rpc/stream-images.ts';
 /** image-service: the CRI's ImageService, root file systems for sandbox-service, import for the command line. */
 export const service: ServiceDefinition = {
   name: 'image',
-  async start({ config, log, metrics }) {
-    const images = await openImages({ config, log, metrics });
-    const { store, puller, rootfs } = images;
-    const criImage = criImageOf([config.pods.sandbox_image]);
+  async start({ config, log, metrics, instance }) {
+    const images = await openImages({ config, log, metrics, instance });
+    const { store, puller, rootfs, board } = images;
+    const isPinned = pinnedBy([config.pods.sandbox_image]);
+    const criImage = criImageOf(isPinned);
     const lists = { images: store.images, content: store.content, criImage };
+    const stopping = new AbortController();
+    const directory = config.images.import_dir;
+    const importing =
+      directory === ''
+        ? Promise.resolve()
+        : importDirectory(
+            {
+              ...images,
+              locks: store.locks,
+              log,
+              stateDirectory: join(config.state_dir, 'images'),
+            },
+            directory,
+            stopping.signal,
+          );
 
     return {
       handlers: new Map([
@@ -43,9 +65,18 @@ export const service: ServiceDefinition = {
           releaseRoot: releaseRoot({ rootfs }),
           listRoots: listRoots({ rootfs }),
         }),
+        ...busHandlers(ImageAdmin, {
+          listPulls: listPulls({ board }),
+          imageUsage: imageUsage({ ...images, isPinned }),
+          pruneImages: pruneImages({ ...images, isPinned }),
+        }),
         ...busHandlers(ImageImport, { importImage: importImage(images) }),
       ]),
-      [Symbol.asyncDispose]: () => images[Symbol.asyncDispose](),
+      [Symbol.asyncDispose]: async () => {
+        stopping.abort();
+        await importing;
+        await images[Symbol.asyncDispose]();
+      },
     };
   },
 };

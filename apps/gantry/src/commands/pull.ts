@@ -1,17 +1,23 @@
 import { readFileSync } from 'node:fs';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { RuntimeError } from '@gantry/errors';
+import { formatReference, parseReference } from '@gantry/oci';
 import { type AuthConfigSchema, PodSandboxConfigSchema } from '@gantry/proto';
 import { readConfigFile } from '../cri/config-file.ts';
-import { connect } from '../cri/connection.ts';
+import { type CriConnection, connect } from '../cri/connection.ts';
 import { argument, type Invocation, option } from '../invocation.ts';
+import { pullLines } from '../output/pull-lines.ts';
+import { Repainter } from '../output/repainter.ts';
 
-/** `gantry pull IMAGE`: waits until the image is there, and prints its reference. */
+const barIntervalMs = 200;
+
+/** `gantry pull IMAGE`: shows how far it is, waits until the image is there, and prints its reference. */
 export async function pull(invocation: Invocation): Promise<void> {
   using cri = connect(invocation);
   const image = argument(invocation, 0);
   const auth = authOf(option(invocation, 'creds'), option(invocation, 'credsFile'));
   const podFile = option(invocation, 'podConfig');
+  using _bars = showBars(cri, image);
   const { imageRef } = await cri.images.pullImage(
     {
       image: { image },
@@ -23,6 +29,31 @@ export async function pull(invocation: Invocation): Promise<void> {
     { signal: invocation.signal },
   );
   invocation.out(`Image is up to date for ${imageRef}\n`);
+}
+
+/** On a terminal, a bar for each layer until it is disposed of. */
+function showBars(cri: CriConnection, image: string): Disposable {
+  const bars = new DisposableStack();
+  if (process.stderr.isTTY) {
+    const full = formatReference(parseReference(image));
+    const paper = bars.use(new Repainter(process.stderr));
+    const timer = setInterval(() => {
+      cri.imageAdmin.listPulls({}).then(
+        ({ pulls }) => {
+          const pull = pulls.find((one) => one.image === full);
+          if (pull !== undefined && !bars.disposed) {
+            paper.paint(pullLines(pull));
+          }
+        },
+        // What is wrong is told by the pull itself.
+        () => undefined,
+      );
+    }, barIntervalMs);
+    bars.defer(() => {
+      clearInterval(timer);
+    });
+  }
+  return bars;
 }
 
 /** From `user:password`; in a file it does not show in the list of processes. */

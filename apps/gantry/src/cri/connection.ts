@@ -1,4 +1,4 @@
-import { Diagnostics, ImageImport, ImageService, RuntimeService } from '@gantry/proto';
+import { Diagnostics, ImageAdmin, ImageImport, ImageService, RuntimeService } from '@gantry/proto';
 import { dial, type RpcClient } from '@gantry/rpc';
 import type { Invocation } from '../invocation.ts';
 
@@ -6,6 +6,7 @@ import type { Invocation } from '../invocation.ts';
 export interface CriConnection extends Disposable {
   readonly runtime: RpcClient<typeof RuntimeService>;
   readonly images: RpcClient<typeof ImageService>;
+  readonly imageAdmin: RpcClient<typeof ImageAdmin>;
   readonly importer: RpcClient<typeof ImageImport>;
   readonly diagnostics: RpcClient<typeof Diagnostics>;
 }
@@ -16,6 +17,7 @@ export function connect(invocation: Invocation): CriConnection {
   return {
     runtime: connection.client(RuntimeService),
     images: connection.client(ImageService),
+    imageAdmin: connection.client(ImageAdmin),
     importer: connection.client(ImageImport),
     diagnostics: connection.client(Diagnostics),
     [Symbol.dispose]: () => {

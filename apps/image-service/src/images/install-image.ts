@@ -16,7 +16,9 @@ import { withSpan } from '@gantry/telemetry';
 import type { ImageSource, LayerSpec } from '../ports.ts';
 import type { NewImage } from '../store/image-records.ts';
 import type { ImageStore } from './image-store.ts';
+import { LayerProgress } from './layer-progress.ts';
 import { forEachLimited } from './limit.ts';
+import type { LayerReport } from './pull-board.ts';
 import { SharedWork } from './shared-work.ts';
 
 /** A layer that may have to be fetched. */
@@ -47,10 +49,20 @@ export class ImageInstaller {
   readonly #store: ImageStore;
   readonly #maxConcurrent: number;
   readonly #fetching = new SharedWork<void>();
+  readonly #progress = new LayerProgress();
 
   constructor(store: ImageStore, options: { readonly maxConcurrentDownloads: number }) {
     this.#store = store;
     this.#maxConcurrent = options.maxConcurrentDownloads;
+  }
+
+  /** What has become of a layer that is to be fetched. */
+  progressOf(diffId: Digest): Pick<LayerReport, 'received' | 'state'> {
+    const received = this.#progress.received(diffId);
+    if (received !== undefined) {
+      return { received, state: 'fetching' };
+    }
+    return { received: 0, state: this.#store.layers.has(diffId) ? 'present' : 'waiting' };
   }
 
   /** Fetches every layer that is not here, at most so many at once. */
@@ -112,7 +124,8 @@ export class ImageInstaller {
         'layer.size': size ?? 0,
       };
       await withSpan('image.layer', attributes, async (span) => {
-        const usage = await layerStore.prepareLayer(layer.spec, layer.open(own), { signal: own });
+        const bytes = this.#progress.count(diffId, layer.open(own));
+        const usage = await layerStore.prepareLayer(layer.spec, bytes, { signal: own });
         faultPoint('image.layer-written');
         layers.add(diffId, usage);
         faultPoint('image.layer-recorded');

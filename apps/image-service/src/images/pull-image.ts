@@ -14,6 +14,7 @@ import { isRegistryUnavailable } from '../registry/registry-error.ts';
 import { collectGarbage } from './collect-garbage.ts';
 import type { ImageStore } from './image-store.ts';
 import { describeImage, type ImageInstaller } from './install-image.ts';
+import type { PullBoard } from './pull-board.ts';
 import { SharedWork } from './shared-work.ts';
 
 interface Deps {
@@ -23,6 +24,8 @@ interface Deps {
   readonly open: (reference: Reference, credentials: Credentials | undefined) => ImageSource;
   /** What the node knows for a registry, for pulls that bring nothing. */
   readonly nodeCredentials: (host: string) => Promise<Credentials | undefined>;
+  /** Where the pull shows while it runs. */
+  readonly board: Pick<PullBoard, 'announce'>;
   readonly duration: Pick<Histogram, 'observe'>;
 }
 
@@ -70,8 +73,9 @@ export class ImagePuller {
     credentials: Credentials | undefined,
     signal: AbortSignal,
   ): Promise<Digest> {
-    const { store, installer, open, nodeCredentials, duration } = this.#deps;
+    const { store, installer, open, nodeCredentials, board, duration } = this.#deps;
     const startedAt = performance.now();
+    using announcement = board.announce(full);
     await using _lock = await store.locks.take('name', full, signal);
     const source = open(reference, credentials ?? (await nodeCredentials(reference.host)));
     try {
@@ -85,6 +89,7 @@ export class ImagePuller {
         );
         return { image: described, targetDigest: resolved.targetDigest };
       });
+      announcement.setLayers(image.layers.map(({ spec }) => spec));
       await installer.fetchLayers(image, signal);
       const digests = [`${repositoryName(reference)}@${targetDigest}`];
       // A name with a digest says nothing lasting about its tag.

@@ -57,7 +57,7 @@ test('an OCI layout is imported from a directory, a tar and a gzipped tar', { sk
   const layout = writeLayout(t, layoutOf(image, { 'io.containerd.image.name': name }));
   for (const path of [layout, tar, `${tar}.gz`]) {
     const { images, remains } = await startImages(t);
-    const imported = await images.importImages(path, '', signal);
+    const imported = await images.importImages({ path: path }, '', signal);
     assert.deepEqual(imported, [{ id: image.id, names: [name] }]);
     const record = images.store.images.find(name);
     assert.equal(record?.id, image.id);
@@ -72,9 +72,9 @@ test('an OCI layout is imported from a directory, a tar and a gzipped tar', { sk
 test('a given name replaces those of the archive', { skip }, async (t) => {
   const { images } = await startImages(t);
   const layout = writeLayout(t, layoutOf(image, { 'org.opencontainers.image.ref.name': 'latest' }));
-  const imported = await images.importImages(layout, 'localhost/pause:1', signal);
+  const imported = await images.importImages({ path: layout }, 'localhost/pause:1', signal);
   assert.deepEqual(imported, [{ id: image.id, names: ['localhost/pause:1'] }]);
-  await assert.rejects(images.importImages(layout, '', signal), {
+  await assert.rejects(images.importImages({ path: layout }, '', signal), {
     kind: 'invalid-argument',
     message: /names the image only "latest": give a full name/,
   });
@@ -100,7 +100,7 @@ test('a docker archive of two images is imported, links in it followed', { skip 
     { path: 'c.tar', data: blobOf(second, only) },
   ]);
   const { images } = await startImages(t);
-  assert.deepEqual(await images.importImages(path, '', signal), [
+  assert.deepEqual(await images.importImages({ path: path }, '', signal), [
     { id: image.id, names: ['docker.io/library/app:v1', 'docker.io/library/app:v2'] },
     { id: second.id, names: ['docker.io/library/other:v1'] },
   ]);
@@ -137,7 +137,7 @@ const bad: [what: string, entries: TestEntry[], why: RegExp][] = [
 for (const [what, entries, why] of bad) {
   test(`an archive ${what} is refused and nothing is visible`, { skip }, async (t) => {
     const { images, remains } = await startImages(t);
-    await assert.rejects(images.importImages(writeTar(t, entries), '', signal), {
+    await assert.rejects(images.importImages({ path: writeTar(t, entries) }, '', signal), {
       kind: 'invalid-argument',
       message: why,
     });
@@ -151,7 +151,7 @@ test('a manifest in a directory may not lead out of it', { skip }, async (t) => 
   const { images } = await startImages(t);
   const manifest = JSON.stringify([{ Config: '../../etc/x', RepoTags: ['a:b'], Layers: [] }]);
   const directory = writeLayout(t, [{ path: 'manifest.json', data: manifest }]);
-  await assert.rejects(images.importImages(directory, '', signal), {
+  await assert.rejects(images.importImages({ path: directory }, '', signal), {
     message: /leads out of the archive/,
   });
 });
@@ -160,9 +160,15 @@ test('what is no archive is told as such', { skip }, async (t) => {
   const { images } = await startImages(t);
   const file = join(temporaryDirectory(t), 'x');
   writeFileSync(file, '<html>'.repeat(200));
-  await assert.rejects(images.importImages(file, '', signal), { message: /wrong header checksum/ });
-  await assert.rejects(images.importImages('/no/such', '', signal), { kind: 'not-found' });
-  await assert.rejects(images.importImages('relative', '', signal), { kind: 'invalid-argument' });
+  await assert.rejects(images.importImages({ path: file }, '', signal), {
+    message: /wrong header checksum/,
+  });
+  await assert.rejects(images.importImages({ path: '/no/such' }, '', signal), {
+    kind: 'not-found',
+  });
+  await assert.rejects(images.importImages({ path: 'relative' }, '', signal), {
+    kind: 'invalid-argument',
+  });
 });
 
 const noSkopeo = isRoot
@@ -177,8 +183,8 @@ test('what skopeo writes is imported with the same id', { skip: noSkopeo }, asyn
   copy(`docker-archive:${directory}/docker.tar:registry.example/app:v1`);
   copy(`oci-archive:${directory}/oci.tar:registry.example/app:v2`);
   const { images } = await startImages(t);
-  const [fromDocker] = await images.importImages(`${directory}/docker.tar`, '', signal);
-  const [fromOci] = await images.importImages(`${directory}/oci.tar`, '', signal);
+  const [fromDocker] = await images.importImages({ path: `${directory}/docker.tar` }, '', signal);
+  const [fromOci] = await images.importImages({ path: `${directory}/oci.tar` }, '', signal);
   assert.deepEqual(fromDocker?.names, ['registry.example/app:v1']);
   assert.deepEqual(fromOci, { id: image.id, names: ['registry.example/app:v2'] });
   const layers = images.store.images.layersOf(fromDocker.id);

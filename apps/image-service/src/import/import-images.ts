@@ -6,6 +6,7 @@ import { kindOfFault } from '../layers/tree-writer.ts';
 import type { TemporarySpace } from '../store/temporary-space.ts';
 import { type Archive, openArchive } from './archive.ts';
 import { readDockerArchive } from './docker-archive.ts';
+import { type EngineImage, saveEngineImage } from './engine-image.ts';
 import { type FoundImage, readOciLayout } from './oci-layout.ts';
 
 interface Deps {
@@ -19,23 +20,30 @@ export interface ImportedImage {
   readonly names: readonly string[];
 }
 
+/** What to import: files of this host, or an image of an engine. */
+export type ImportFrom = { readonly path: string } | { readonly engine: EngineImage };
+
 /**
- * Imports all images of an OCI layout (directory or tar) or docker archive.
- * Everything is read, checked and unpacked before the first of them is visible.
- * `name` replaces the names of the archive; it needs one image. Errors begin
- * with `import <path>`.
+ * Imports all images of an OCI layout (directory or tar) or docker archive, or
+ * one of an engine. Everything is read, checked and unpacked before the first
+ * of them is visible. `name` replaces the names of the archive; it needs one
+ * image. Errors begin with `import <path>`.
  */
 export async function importImages(
   { installer, temporary }: Deps,
-  path: string,
+  from: ImportFrom,
   name: string,
   signal: AbortSignal,
 ): Promise<ImportedImage[]> {
   try {
-    if (!isAbsolute(path)) {
+    await using saved = temporary.file();
+    await using scratch = temporary.file();
+    if ('engine' in from) {
+      await saveEngineImage(from.engine, saved.path, signal);
+    } else if (!isAbsolute(from.path)) {
       throw new RuntimeError('invalid-argument', 'the path must be absolute');
     }
-    await using scratch = temporary.file();
+    const path = 'engine' in from ? saved.path : from.path;
     const found = await readImages(await openArchive(path, scratch), signal);
     const named = found.map((one) => ({ ...one, names: namesFor(one, name, found.length) }));
     for (const { image } of named) {
@@ -47,7 +55,8 @@ export async function importImages(
     return named.map(({ image, names }) => ({ id: image.id, names: names.tags }));
   } catch (error) {
     signal.throwIfAborted();
-    throw new RuntimeError(kindOfImportError(error), `import ${path}: ${messageOf(error)}`);
+    const what = 'engine' in from ? from.engine.image : from.path;
+    throw new RuntimeError(kindOfImportError(error), `import ${what}: ${messageOf(error)}`);
   }
 }
 

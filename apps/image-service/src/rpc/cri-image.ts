@@ -1,22 +1,20 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { formatReference, parseReference } from '@gantry/oci';
 import type { ImageSchema } from '@gantry/proto';
+import type { IsPinned } from '../images/pinned.ts';
 import type { ImageRecord } from '../store/image-records.ts';
 
 /** Turns a record into the CRI's Image. */
 export type CriImageOf = (image: ImageRecord) => MessageInitShape<typeof ImageSchema>;
 
-/** `pinned` are names, in any form, of images that a kubelet must not collect. */
-export function criImageOf(pinned: readonly string[]): CriImageOf {
-  const names = new Set(pinned.map((name) => formatReference(parseReference(name))));
-
-  return ({ id, repoTags, repoDigests, bytes, user }) => ({
-    id,
-    repoTags: [...repoTags],
-    repoDigests: [...repoDigests],
-    size: BigInt(bytes),
-    pinned: [...repoTags, ...repoDigests].some((name) => names.has(name)),
-    ...userOf(user),
+/** `isPinned` tells which images a kubelet must not collect. */
+export function criImageOf(isPinned: IsPinned): CriImageOf {
+  return (image) => ({
+    id: image.id,
+    repoTags: [...image.repoTags],
+    repoDigests: [...image.repoDigests],
+    size: BigInt(image.bytes),
+    pinned: isPinned(image),
+    ...userOf(image.user),
   });
 }
 

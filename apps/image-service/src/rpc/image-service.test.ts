@@ -9,6 +9,7 @@ import {
   PullImageRequestSchema,
   StreamImagesRequestSchema,
 } from '@gantry/proto';
+import { pinnedBy } from '../images/pinned.ts';
 import type { Credentials } from '../ports.ts';
 import type { ImageRecord } from '../store/image-records.ts';
 import { criImageOf } from './cri-image.ts';
@@ -34,7 +35,7 @@ const images = {
   find: (name: string) => records.find(({ repoTags }) => repoTags[0]?.includes(`/${name}:`)),
   layersOf: () => [digest(7), digest(8)],
 };
-const criImage = criImageOf(['i1']);
+const criImage = criImageOf(pinnedBy(['i1']));
 const content = { read: () => Promise.resolve(Buffer.from('{"os":"linux"}')) };
 
 test('the user of an image is a uid, a name, or neither', () => {

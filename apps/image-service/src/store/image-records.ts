@@ -127,6 +127,21 @@ export class ImageRecords {
     return row === undefined ? undefined : this.get(row.image_id);
   }
 
+  /** Bytes of an image's layers and blobs that no other image shares. */
+  ownBytes(id: Digest): number {
+    const row = this.#store
+      .prepare<{ bytes: number }>(
+        `SELECT coalesce((SELECT sum(size) FROM image_blobs b WHERE image_id = ?1 AND NOT EXISTS
+             (SELECT 1 FROM image_blobs o WHERE o.digest = b.digest AND o.image_id <> ?1)), 0)
+           + coalesce((SELECT sum(bytes) FROM layers WHERE diff_id IN
+               (SELECT diff_id FROM image_layers WHERE image_id = ?1) AND NOT EXISTS
+               (SELECT 1 FROM image_layers o WHERE o.diff_id = layers.diff_id
+                  AND o.image_id <> ?1)), 0) AS bytes`,
+      )
+      .get(id);
+    return row?.bytes ?? 0;
+  }
+
   layersOf(id: Digest): Digest[] {
     return this.#store
       .prepare<{ diff_id: Digest }>(

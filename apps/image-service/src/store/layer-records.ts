@@ -92,6 +92,17 @@ export class LayerRecords {
     });
   }
 
+  /** Bytes of the layers that no image names: of failed pulls, or of removed images that are still run. */
+  unreferencedBytes(): number {
+    const row = this.#store
+      .prepare<{ bytes: number }>(
+        `SELECT coalesce(sum(bytes), 0) AS bytes FROM layers WHERE NOT EXISTS
+           (SELECT 1 FROM image_layers u WHERE u.diff_id = layers.diff_id)`,
+      )
+      .get();
+    return row?.bytes ?? 0;
+  }
+
   usage(): DiskUsage {
     const row = this.#store
       .prepare<DiskUsage>(

@@ -79,6 +79,14 @@ export class RootRecords {
     return this.#store.prepare('SELECT 1 FROM roots WHERE image_id = ?').get(imageId) !== undefined;
   }
 
+  /** Who holds a root of this image. */
+  ownersOf(imageId: Digest): string[] {
+    return this.#store
+      .prepare<Row>('SELECT * FROM roots WHERE image_id = ? ORDER BY created_at')
+      .all(imageId)
+      .map((row) => row.owner_id);
+  }
+
   remove(ownerId: string): void {
     this.#store.prepare('DELETE FROM roots WHERE owner_id = ?').run(ownerId);
   }

@@ -4,8 +4,8 @@
 // @generated from file gantry/image/v1/image.proto (package gantry.image.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import type { Message } from "@bufbuild/protobuf";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file gantry/image/v1/image.proto.
@@ -222,6 +222,8 @@ export declare const ListRootsResponseSchema: GenMessage<ListRootsResponse>;
  */
 export declare type ImportImageRequest = Message<"gantry.image.v1.ImportImageRequest"> & {
   /**
+   * Empty where the image comes from an engine.
+   *
    * @generated from field: string path = 1;
    */
   path: string;
@@ -232,6 +234,11 @@ export declare type ImportImageRequest = Message<"gantry.image.v1.ImportImageReq
    * @generated from field: string name = 2;
    */
   name: string;
+
+  /**
+   * @generated from field: gantry.image.v1.EngineImage engine = 3;
+   */
+  engine?: EngineImage | undefined;
 };
 
 /**
@@ -239,6 +246,33 @@ export declare type ImportImageRequest = Message<"gantry.image.v1.ImportImageReq
  * Use `create(ImportImageRequestSchema)` to create a new message.
  */
 export declare const ImportImageRequestSchema: GenMessage<ImportImageRequest>;
+
+/**
+ * An image of a Docker-compatible engine on this host, such as Docker or Podman.
+ *
+ * @generated from message gantry.image.v1.EngineImage
+ */
+export declare type EngineImage = Message<"gantry.image.v1.EngineImage"> & {
+  /**
+   * As the engine knows it: a name or an id.
+   *
+   * @generated from field: string image = 1;
+   */
+  image: string;
+
+  /**
+   * Path of the engine's API socket.
+   *
+   * @generated from field: string socket = 2;
+   */
+  socket: string;
+};
+
+/**
+ * Describes the message gantry.image.v1.EngineImage.
+ * Use `create(EngineImageSchema)` to create a new message.
+ */
+export declare const EngineImageSchema: GenMessage<EngineImage>;
 
 /**
  * @generated from message gantry.image.v1.ImportImageResponse
@@ -278,6 +312,279 @@ export declare type ImportedImage = Message<"gantry.image.v1.ImportedImage"> & {
  * Use `create(ImportedImageSchema)` to create a new message.
  */
 export declare const ImportedImageSchema: GenMessage<ImportedImage>;
+
+/**
+ * @generated from message gantry.image.v1.ListPullsRequest
+ */
+export declare type ListPullsRequest = Message<"gantry.image.v1.ListPullsRequest"> & {
+};
+
+/**
+ * Describes the message gantry.image.v1.ListPullsRequest.
+ * Use `create(ListPullsRequestSchema)` to create a new message.
+ */
+export declare const ListPullsRequestSchema: GenMessage<ListPullsRequest>;
+
+/**
+ * @generated from message gantry.image.v1.ListPullsResponse
+ */
+export declare type ListPullsResponse = Message<"gantry.image.v1.ListPullsResponse"> & {
+  /**
+   * @generated from field: repeated gantry.image.v1.PullInProgress pulls = 1;
+   */
+  pulls: PullInProgress[];
+};
+
+/**
+ * Describes the message gantry.image.v1.ListPullsResponse.
+ * Use `create(ListPullsResponseSchema)` to create a new message.
+ */
+export declare const ListPullsResponseSchema: GenMessage<ListPullsResponse>;
+
+/**
+ * @generated from message gantry.image.v1.PullInProgress
+ */
+export declare type PullInProgress = Message<"gantry.image.v1.PullInProgress"> & {
+  /**
+   * In full.
+   *
+   * @generated from field: string image = 1;
+   */
+  image: string;
+
+  /**
+   * Unix time in milliseconds.
+   *
+   * @generated from field: int64 started_at_ms = 2;
+   */
+  startedAtMs: bigint;
+
+  /**
+   * Empty until the manifest has been read.
+   *
+   * @generated from field: repeated gantry.image.v1.LayerInProgress layers = 3;
+   */
+  layers: LayerInProgress[];
+
+  /**
+   * The instance that pulls.
+   *
+   * @generated from field: string instance = 4;
+   */
+  instance: string;
+};
+
+/**
+ * Describes the message gantry.image.v1.PullInProgress.
+ * Use `create(PullInProgressSchema)` to create a new message.
+ */
+export declare const PullInProgressSchema: GenMessage<PullInProgress>;
+
+/**
+ * @generated from message gantry.image.v1.LayerInProgress
+ */
+export declare type LayerInProgress = Message<"gantry.image.v1.LayerInProgress"> & {
+  /**
+   * Of the bytes as they come from the registry.
+   *
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * In bytes, as the manifest tells it.
+   *
+   * @generated from field: int64 size = 2;
+   */
+  size: bigint;
+
+  /**
+   * Bytes that have come so far.
+   *
+   * @generated from field: int64 received = 3;
+   */
+  received: bigint;
+
+  /**
+   * @generated from field: gantry.image.v1.LayerState state = 4;
+   */
+  state: LayerState;
+};
+
+/**
+ * Describes the message gantry.image.v1.LayerInProgress.
+ * Use `create(LayerInProgressSchema)` to create a new message.
+ */
+export declare const LayerInProgressSchema: GenMessage<LayerInProgress>;
+
+/**
+ * @generated from message gantry.image.v1.ImageUsageRequest
+ */
+export declare type ImageUsageRequest = Message<"gantry.image.v1.ImageUsageRequest"> & {
+};
+
+/**
+ * Describes the message gantry.image.v1.ImageUsageRequest.
+ * Use `create(ImageUsageRequestSchema)` to create a new message.
+ */
+export declare const ImageUsageRequestSchema: GenMessage<ImageUsageRequest>;
+
+/**
+ * @generated from message gantry.image.v1.ImageUsageResponse
+ */
+export declare type ImageUsageResponse = Message<"gantry.image.v1.ImageUsageResponse"> & {
+  /**
+   * @generated from field: repeated gantry.image.v1.UsageOfImage images = 1;
+   */
+  images: UsageOfImage[];
+
+  /**
+   * Layers that no image needs: of failed pulls, and of removed images that containers still run.
+   *
+   * @generated from field: int64 unreferenced_bytes = 2;
+   */
+  unreferencedBytes: bigint;
+
+  /**
+   * The writable layers of all containers.
+   *
+   * @generated from field: int64 root_bytes = 3;
+   */
+  rootBytes: bigint;
+
+  /**
+   * Everything that images take; shared layers count once.
+   *
+   * @generated from field: int64 total_bytes = 4;
+   */
+  totalBytes: bigint;
+};
+
+/**
+ * Describes the message gantry.image.v1.ImageUsageResponse.
+ * Use `create(ImageUsageResponseSchema)` to create a new message.
+ */
+export declare const ImageUsageResponseSchema: GenMessage<ImageUsageResponse>;
+
+/**
+ * @generated from message gantry.image.v1.UsageOfImage
+ */
+export declare type UsageOfImage = Message<"gantry.image.v1.UsageOfImage"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: repeated string repo_tags = 2;
+   */
+  repoTags: string[];
+
+  /**
+   * @generated from field: int64 bytes = 3;
+   */
+  bytes: bigint;
+
+  /**
+   * Of `bytes`, what no other image shares.
+   *
+   * @generated from field: int64 own_bytes = 4;
+   */
+  ownBytes: bigint;
+
+  /**
+   * Containers and pods whose root or volume it is.
+   *
+   * @generated from field: repeated string used_by = 5;
+   */
+  usedBy: string[];
+
+  /**
+   * @generated from field: bool pinned = 6;
+   */
+  pinned: boolean;
+};
+
+/**
+ * Describes the message gantry.image.v1.UsageOfImage.
+ * Use `create(UsageOfImageSchema)` to create a new message.
+ */
+export declare const UsageOfImageSchema: GenMessage<UsageOfImage>;
+
+/**
+ * @generated from message gantry.image.v1.PruneImagesRequest
+ */
+export declare type PruneImagesRequest = Message<"gantry.image.v1.PruneImagesRequest"> & {
+  /**
+   * Says what would go, and removes nothing.
+   *
+   * @generated from field: bool dry_run = 1;
+   */
+  dryRun: boolean;
+};
+
+/**
+ * Describes the message gantry.image.v1.PruneImagesRequest.
+ * Use `create(PruneImagesRequestSchema)` to create a new message.
+ */
+export declare const PruneImagesRequestSchema: GenMessage<PruneImagesRequest>;
+
+/**
+ * @generated from message gantry.image.v1.PruneImagesResponse
+ */
+export declare type PruneImagesResponse = Message<"gantry.image.v1.PruneImagesResponse"> & {
+  /**
+   * @generated from field: repeated gantry.image.v1.UsageOfImage removed = 1;
+   */
+  removed: UsageOfImage[];
+
+  /**
+   * In bytes; of a dry run, the least that would be.
+   *
+   * @generated from field: int64 freed_bytes = 2;
+   */
+  freedBytes: bigint;
+};
+
+/**
+ * Describes the message gantry.image.v1.PruneImagesResponse.
+ * Use `create(PruneImagesResponseSchema)` to create a new message.
+ */
+export declare const PruneImagesResponseSchema: GenMessage<PruneImagesResponse>;
+
+/**
+ * @generated from enum gantry.image.v1.LayerState
+ */
+export declare const LayerState: {
+  /**
+   * Its turn has not come yet.
+   *
+   * @generated from enum value: LAYER_WAITING = 0;
+   */
+  readonly LAYER_WAITING: 0,
+
+  /**
+   * @generated from enum value: LAYER_FETCHING = 1;
+   */
+  readonly LAYER_FETCHING: 1,
+
+  /**
+   * On the node, whole.
+   *
+   * @generated from enum value: LAYER_PRESENT = 2;
+   */
+  readonly LAYER_PRESENT: 2,
+};
+
+/**
+ * @generated from enum gantry.image.v1.LayerState
+ */
+export declare type LayerState = (typeof LayerState)[keyof typeof LayerState] | UnknownEnum;
+
+/**
+ * Describes the enum gantry.image.v1.LayerState.
+ */
+export declare const LayerStateSchema: GenEnum<LayerState>;
 
 /**
  * Root file systems for sandbox-service. image-service owns the layers and the
@@ -336,6 +643,45 @@ export declare const ImageImport: GenService<{
     methodKind: "unary";
     input: typeof ImportImageRequestSchema;
     output: typeof ImportImageResponseSchema;
+  },
+}>;
+
+/**
+ * What an operator asks about images, beside the CRI.
+ *
+ * @generated from service gantry.image.v1.ImageAdmin
+ */
+export declare const ImageAdmin: GenService<{
+  /**
+   * The pulls under way, of every instance on the node.
+   *
+   * @generated from rpc gantry.image.v1.ImageAdmin.ListPulls
+   */
+  listPulls: {
+    methodKind: "unary";
+    input: typeof ListPullsRequestSchema;
+    output: typeof ListPullsResponseSchema;
+  },
+  /**
+   * What every image takes on disk, and what its removal would free.
+   *
+   * @generated from rpc gantry.image.v1.ImageAdmin.ImageUsage
+   */
+  imageUsage: {
+    methodKind: "unary";
+    input: typeof ImageUsageRequestSchema;
+    output: typeof ImageUsageResponseSchema;
+  },
+  /**
+   * Removes images that no container uses and that are not pinned, and what
+   * failed pulls have left.
+   *
+   * @generated from rpc gantry.image.v1.ImageAdmin.PruneImages
+   */
+  pruneImages: {
+    methodKind: "unary";
+    input: typeof PruneImagesRequestSchema;
+    output: typeof PruneImagesResponseSchema;
   },
 }>;
 

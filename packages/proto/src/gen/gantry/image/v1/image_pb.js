@@ -4,13 +4,13 @@
 // @generated from file gantry/image/v1/image.proto (package gantry.image.v1, syntax proto3)
 /* eslint-disable */
 
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, objEnum, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 
 /**
  * Describes the file gantry/image/v1/image.proto.
  */
 export const file_gantry_image_v1_image = /*@__PURE__*/
-  fileDesc("ChtnYW50cnkvaW1hZ2UvdjEvaW1hZ2UucHJvdG8SD2dhbnRyeS5pbWFnZS52MSLBAQoSUHJlcGFyZVJvb3RSZXF1ZXN0EhAKCG93bmVyX2lkGAEgASgJEg0KBWltYWdlGAIgASgJEhcKD3B1bGxfaWZfbWlzc2luZxgDIAEoCBIRCglyZWFkX29ubHkYBCABKAgSLgoMdWlkX21hcHBpbmdzGAUgAygLMhguZ2FudHJ5LmltYWdlLnYxLklkUmFuZ2USLgoMZ2lkX21hcHBpbmdzGAYgAygLMhguZ2FudHJ5LmltYWdlLnYxLklkUmFuZ2UiQAoHSWRSYW5nZRIUCgxjb250YWluZXJfaWQYASABKA0SDwoHaG9zdF9pZBgCIAEoDRIOCgZsZW5ndGgYAyABKA0ifQoTUHJlcGFyZVJvb3RSZXNwb25zZRItCgVpbWFnZRgBIAEoCzIeLmdhbnRyeS5pbWFnZS52MS5SZXNvbHZlZEltYWdlEhIKCmxvd2VyX2RpcnMYAiADKAkSEQoJdXBwZXJfZGlyGAMgASgJEhAKCHdvcmtfZGlyGAQgASgJIlkKDVJlc29sdmVkSW1hZ2USCgoCaWQYASABKAkSEQoJcmVwb190YWdzGAIgAygJEhQKDHJlcG9fZGlnZXN0cxgDIAMoCRITCgtjb25maWdfanNvbhgEIAEoDCImChJSZWxlYXNlUm9vdFJlcXVlc3QSEAoIb3duZXJfaWQYASABKAkiFQoTUmVsZWFzZVJvb3RSZXNwb25zZSISChBMaXN0Um9vdHNSZXF1ZXN0IiYKEUxpc3RSb290c1Jlc3BvbnNlEhEKCW93bmVyX2lkcxgBIAMoCSIwChJJbXBvcnRJbWFnZVJlcXVlc3QSDAoEcGF0aBgBIAEoCRIMCgRuYW1lGAIgASgJIkUKE0ltcG9ydEltYWdlUmVzcG9uc2USLgoGaW1hZ2VzGAEgAygLMh4uZ2FudHJ5LmltYWdlLnYxLkltcG9ydGVkSW1hZ2UiKgoNSW1wb3J0ZWRJbWFnZRIKCgJpZBgBIAEoCRINCgVuYW1lcxgCIAMoCTKZAgoPUm9vdEZpbGVzeXN0ZW1zElgKC1ByZXBhcmVSb290EiMuZ2FudHJ5LmltYWdlLnYxLlByZXBhcmVSb290UmVxdWVzdBokLmdhbnRyeS5pbWFnZS52MS5QcmVwYXJlUm9vdFJlc3BvbnNlElgKC1JlbGVhc2VSb290EiMuZ2FudHJ5LmltYWdlLnYxLlJlbGVhc2VSb290UmVxdWVzdBokLmdhbnRyeS5pbWFnZS52MS5SZWxlYXNlUm9vdFJlc3BvbnNlElIKCUxpc3RSb290cxIhLmdhbnRyeS5pbWFnZS52MS5MaXN0Um9vdHNSZXF1ZXN0GiIuZ2FudHJ5LmltYWdlLnYxLkxpc3RSb290c1Jlc3BvbnNlMmcKC0ltYWdlSW1wb3J0ElgKC0ltcG9ydEltYWdlEiMuZ2FudHJ5LmltYWdlLnYxLkltcG9ydEltYWdlUmVxdWVzdBokLmdhbnRyeS5pbWFnZS52MS5JbXBvcnRJbWFnZVJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChtnYW50cnkvaW1hZ2UvdjEvaW1hZ2UucHJvdG8SD2dhbnRyeS5pbWFnZS52MSLBAQoSUHJlcGFyZVJvb3RSZXF1ZXN0EhAKCG93bmVyX2lkGAEgASgJEg0KBWltYWdlGAIgASgJEhcKD3B1bGxfaWZfbWlzc2luZxgDIAEoCBIRCglyZWFkX29ubHkYBCABKAgSLgoMdWlkX21hcHBpbmdzGAUgAygLMhguZ2FudHJ5LmltYWdlLnYxLklkUmFuZ2USLgoMZ2lkX21hcHBpbmdzGAYgAygLMhguZ2FudHJ5LmltYWdlLnYxLklkUmFuZ2UiQAoHSWRSYW5nZRIUCgxjb250YWluZXJfaWQYASABKA0SDwoHaG9zdF9pZBgCIAEoDRIOCgZsZW5ndGgYAyABKA0ifQoTUHJlcGFyZVJvb3RSZXNwb25zZRItCgVpbWFnZRgBIAEoCzIeLmdhbnRyeS5pbWFnZS52MS5SZXNvbHZlZEltYWdlEhIKCmxvd2VyX2RpcnMYAiADKAkSEQoJdXBwZXJfZGlyGAMgASgJEhAKCHdvcmtfZGlyGAQgASgJIlkKDVJlc29sdmVkSW1hZ2USCgoCaWQYASABKAkSEQoJcmVwb190YWdzGAIgAygJEhQKDHJlcG9fZGlnZXN0cxgDIAMoCRITCgtjb25maWdfanNvbhgEIAEoDCImChJSZWxlYXNlUm9vdFJlcXVlc3QSEAoIb3duZXJfaWQYASABKAkiFQoTUmVsZWFzZVJvb3RSZXNwb25zZSISChBMaXN0Um9vdHNSZXF1ZXN0IiYKEUxpc3RSb290c1Jlc3BvbnNlEhEKCW93bmVyX2lkcxgBIAMoCSJeChJJbXBvcnRJbWFnZVJlcXVlc3QSDAoEcGF0aBgBIAEoCRIMCgRuYW1lGAIgASgJEiwKBmVuZ2luZRgDIAEoCzIcLmdhbnRyeS5pbWFnZS52MS5FbmdpbmVJbWFnZSIsCgtFbmdpbmVJbWFnZRINCgVpbWFnZRgBIAEoCRIOCgZzb2NrZXQYAiABKAkiRQoTSW1wb3J0SW1hZ2VSZXNwb25zZRIuCgZpbWFnZXMYASADKAsyHi5nYW50cnkuaW1hZ2UudjEuSW1wb3J0ZWRJbWFnZSIqCg1JbXBvcnRlZEltYWdlEgoKAmlkGAEgASgJEg0KBW5hbWVzGAIgAygJIhIKEExpc3RQdWxsc1JlcXVlc3QiQwoRTGlzdFB1bGxzUmVzcG9uc2USLgoFcHVsbHMYASADKAsyHy5nYW50cnkuaW1hZ2UudjEuUHVsbEluUHJvZ3Jlc3MiegoOUHVsbEluUHJvZ3Jlc3MSDQoFaW1hZ2UYASABKAkSFQoNc3RhcnRlZF9hdF9tcxgCIAEoAxIwCgZsYXllcnMYAyADKAsyIC5nYW50cnkuaW1hZ2UudjEuTGF5ZXJJblByb2dyZXNzEhAKCGluc3RhbmNlGAQgASgJIm0KD0xheWVySW5Qcm9ncmVzcxIOCgZkaWdlc3QYASABKAkSDAoEc2l6ZRgCIAEoAxIQCghyZWNlaXZlZBgDIAEoAxIqCgVzdGF0ZRgEIAEoDjIbLmdhbnRyeS5pbWFnZS52MS5MYXllclN0YXRlIhMKEUltYWdlVXNhZ2VSZXF1ZXN0IogBChJJbWFnZVVzYWdlUmVzcG9uc2USLQoGaW1hZ2VzGAEgAygLMh0uZ2FudHJ5LmltYWdlLnYxLlVzYWdlT2ZJbWFnZRIaChJ1bnJlZmVyZW5jZWRfYnl0ZXMYAiABKAMSEgoKcm9vdF9ieXRlcxgDIAEoAxITCgt0b3RhbF9ieXRlcxgEIAEoAyJwCgxVc2FnZU9mSW1hZ2USCgoCaWQYASABKAkSEQoJcmVwb190YWdzGAIgAygJEg0KBWJ5dGVzGAMgASgDEhEKCW93bl9ieXRlcxgEIAEoAxIPCgd1c2VkX2J5GAUgAygJEg4KBnBpbm5lZBgGIAEoCCIlChJQcnVuZUltYWdlc1JlcXVlc3QSDwoHZHJ5X3J1bhgBIAEoCCJaChNQcnVuZUltYWdlc1Jlc3BvbnNlEi4KB3JlbW92ZWQYASADKAsyHS5nYW50cnkuaW1hZ2UudjEuVXNhZ2VPZkltYWdlEhMKC2ZyZWVkX2J5dGVzGAIgASgDKkYKCkxheWVyU3RhdGUSEQoNTEFZRVJfV0FJVElORxAAEhIKDkxBWUVSX0ZFVENISU5HEAESEQoNTEFZRVJfUFJFU0VOVBACMpkCCg9Sb290RmlsZXN5c3RlbXMSWAoLUHJlcGFyZVJvb3QSIy5nYW50cnkuaW1hZ2UudjEuUHJlcGFyZVJvb3RSZXF1ZXN0GiQuZ2FudHJ5LmltYWdlLnYxLlByZXBhcmVSb290UmVzcG9uc2USWAoLUmVsZWFzZVJvb3QSIy5nYW50cnkuaW1hZ2UudjEuUmVsZWFzZVJvb3RSZXF1ZXN0GiQuZ2FudHJ5LmltYWdlLnYxLlJlbGVhc2VSb290UmVzcG9uc2USUgoJTGlzdFJvb3RzEiEuZ2FudHJ5LmltYWdlLnYxLkxpc3RSb290c1JlcXVlc3QaIi5nYW50cnkuaW1hZ2UudjEuTGlzdFJvb3RzUmVzcG9uc2UyZwoLSW1hZ2VJbXBvcnQSWAoLSW1wb3J0SW1hZ2USIy5nYW50cnkuaW1hZ2UudjEuSW1wb3J0SW1hZ2VSZXF1ZXN0GiQuZ2FudHJ5LmltYWdlLnYxLkltcG9ydEltYWdlUmVzcG9uc2UykQIKCkltYWdlQWRtaW4SUgoJTGlzdFB1bGxzEiEuZ2FudHJ5LmltYWdlLnYxLkxpc3RQdWxsc1JlcXVlc3QaIi5nYW50cnkuaW1hZ2UudjEuTGlzdFB1bGxzUmVzcG9uc2USVQoKSW1hZ2VVc2FnZRIiLmdhbnRyeS5pbWFnZS52MS5JbWFnZVVzYWdlUmVxdWVzdBojLmdhbnRyeS5pbWFnZS52MS5JbWFnZVVzYWdlUmVzcG9uc2USWAoLUHJ1bmVJbWFnZXMSIy5nYW50cnkuaW1hZ2UudjEuUHJ1bmVJbWFnZXNSZXF1ZXN0GiQuZ2FudHJ5LmltYWdlLnYxLlBydW5lSW1hZ2VzUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * Describes the message gantry.image.v1.PrepareRootRequest.
@@ -76,18 +76,100 @@ export const ImportImageRequestSchema = /*@__PURE__*/
   messageDesc(file_gantry_image_v1_image, 8);
 
 /**
+ * Describes the message gantry.image.v1.EngineImage.
+ * Use `create(EngineImageSchema)` to create a new message.
+ */
+export const EngineImageSchema = /*@__PURE__*/
+  messageDesc(file_gantry_image_v1_image, 9);
+
+/**
  * Describes the message gantry.image.v1.ImportImageResponse.
  * Use `create(ImportImageResponseSchema)` to create a new message.
  */
 export const ImportImageResponseSchema = /*@__PURE__*/
-  messageDesc(file_gantry_image_v1_image, 9);
+  messageDesc(file_gantry_image_v1_image, 10);
 
 /**
  * Describes the message gantry.image.v1.ImportedImage.
  * Use `create(ImportedImageSchema)` to create a new message.
  */
 export const ImportedImageSchema = /*@__PURE__*/
-  messageDesc(file_gantry_image_v1_image, 10);
+  messageDesc(file_gantry_image_v1_image, 11);
+
+/**
+ * Describes the message gantry.image.v1.ListPullsRequest.
+ * Use `create(ListPullsRequestSchema)` to create a new message.
+ */
+export const ListPullsRequestSchema = /*@__PURE__*/
+  messageDesc(file_gantry_image_v1_image, 12);
+
+/**
+ * Describes the message gantry.image.v1.ListPullsResponse.
+ * Use `create(ListPullsResponseSchema)` to create a new message.
+ */
+export const ListPullsResponseSchema = /*@__PURE__*/
+  messageDesc(file_gantry_image_v1_image, 13);
+
+/**
+ * Describes the message gantry.image.v1.PullInProgress.
+ * Use `create(PullInProgressSchema)` to create a new message.
+ */
+export const PullInProgressSchema = /*@__PURE__*/
+  messageDesc(file_gantry_image_v1_image, 14);
+
+/**
+ * Describes the message gantry.image.v1.LayerInProgress.
+ * Use `create(LayerInProgressSchema)` to create a new message.
+ */
+export const LayerInProgressSchema = /*@__PURE__*/
+  messageDesc(file_gantry_image_v1_image, 15);
+
+/**
+ * Describes the message gantry.image.v1.ImageUsageRequest.
+ * Use `create(ImageUsageRequestSchema)` to create a new message.
+ */
+export const ImageUsageRequestSchema = /*@__PURE__*/
+  messageDesc(file_gantry_image_v1_image, 16);
+
+/**
+ * Describes the message gantry.image.v1.ImageUsageResponse.
+ * Use `create(ImageUsageResponseSchema)` to create a new message.
+ */
+export const ImageUsageResponseSchema = /*@__PURE__*/
+  messageDesc(file_gantry_image_v1_image, 17);
+
+/**
+ * Describes the message gantry.image.v1.UsageOfImage.
+ * Use `create(UsageOfImageSchema)` to create a new message.
+ */
+export const UsageOfImageSchema = /*@__PURE__*/
+  messageDesc(file_gantry_image_v1_image, 18);
+
+/**
+ * Describes the message gantry.image.v1.PruneImagesRequest.
+ * Use `create(PruneImagesRequestSchema)` to create a new message.
+ */
+export const PruneImagesRequestSchema = /*@__PURE__*/
+  messageDesc(file_gantry_image_v1_image, 19);
+
+/**
+ * Describes the message gantry.image.v1.PruneImagesResponse.
+ * Use `create(PruneImagesResponseSchema)` to create a new message.
+ */
+export const PruneImagesResponseSchema = /*@__PURE__*/
+  messageDesc(file_gantry_image_v1_image, 20);
+
+/**
+ * Describes the enum gantry.image.v1.LayerState.
+ */
+export const LayerStateSchema = /*@__PURE__*/
+  enumDesc(file_gantry_image_v1_image, 0);
+
+/**
+ * @generated from enum gantry.image.v1.LayerState
+ */
+export const LayerState = /*@__PURE__*/
+  objEnum(LayerStateSchema);
 
 /**
  * Root file systems for sandbox-service. image-service owns the layers and the
@@ -105,4 +187,12 @@ export const RootFilesystems = /*@__PURE__*/
  */
 export const ImageImport = /*@__PURE__*/
   serviceDesc(file_gantry_image_v1_image, 1);
+
+/**
+ * What an operator asks about images, beside the CRI.
+ *
+ * @generated from service gantry.image.v1.ImageAdmin
+ */
+export const ImageAdmin = /*@__PURE__*/
+  serviceDesc(file_gantry_image_v1_image, 2);
 

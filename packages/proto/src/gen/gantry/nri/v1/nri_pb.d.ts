@@ -201,6 +201,21 @@ export declare type SnapshotResponse = Message<"gantry.nri.v1.SnapshotResponse">
    * @generated from field: repeated nri.pkg.api.v1alpha1.Container containers = 2;
    */
   containers: Container[];
+
+  /**
+   * Ids of pods and containers that have stopped, and of which plugins have not
+   * been told yet. They are not part of a synchronisation.
+   *
+   * @generated from field: repeated string stopping = 3;
+   */
+  stopping: string[];
+
+  /**
+   * Ids of those of whose stop plugins have been told.
+   *
+   * @generated from field: repeated string stopped = 4;
+   */
+  stopped: string[];
 };
 
 /**
@@ -438,7 +453,7 @@ export declare const Plugins: GenService<{
  */
 export declare const PluginHost: GenService<{
   /**
-   * Ready pods, and their created and running containers.
+   * Pods that have not stopped, and their created and running containers.
    *
    * @generated from rpc gantry.nri.v1.PluginHost.Snapshot
    */

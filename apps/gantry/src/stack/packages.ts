@@ -50,6 +50,7 @@ export const testNeeds: readonly Need[] = [
   tool('nats-server', 'nats-server'),
   tool('docker-registry', 'docker-registry'),
   tool('skopeo', 'skopeo'),
+  tool('podman', 'podman'),
   tool('catatonit', 'catatonit'),
   tool('/usr/lib/cni/bridge', 'containernetworking-plugins'),
   tool('iptables', 'iptables'),

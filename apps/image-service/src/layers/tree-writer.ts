@@ -47,8 +47,8 @@ export class TreeWriter implements TarSink {
       made: (path) => this.#implicit.add(path),
       replaceWhiteout: (path) => {
         rmSync(toBytes(path));
+        // Not an implicit one: it shares nothing with what the whiteout took away.
         this.#makeOpaqueDirectory(path);
-        this.#implicit.add(path);
       },
     });
     this.#implicit.add(this.#root);

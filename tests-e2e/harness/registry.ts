@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { run } from '@gantry/host';
@@ -12,6 +12,8 @@ export interface Registry extends AsyncDisposable {
   readonly host: string;
   /** Where it keeps blobs: tests that spoil one write here. */
   readonly storageDir: string;
+  /** Of a guarded one: the authority that has signed its certificate. */
+  readonly caFile: string;
   /** Copies an OCI layout into the registry as `name`, such as "busybox:1". */
   push(layout: string, name: string): Promise<void>;
 }
@@ -29,13 +31,32 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** Starts Debian's docker-registry on loopback. */
-export async function startRegistry(): Promise<Registry> {
+/** Who may use a guarded registry; the hash is bcrypt's, which Node has not. */
+export const guest = {
+  username: 'lab',
+  password: 'lab-secret',
+  entry: 'lab:$2b$04$cqtxFj.CrJgCs3l7Hvf0rOnx7/wmhIZ92cZDRNBglRlkJb5p7NltK',
+} as const;
+
+/** Starts Debian's docker-registry on loopback; a guarded one speaks TLS and wants a password. */
+export async function startRegistry(
+  options: { readonly isGuarded?: boolean } = {},
+): Promise<Registry> {
+  const { isGuarded = false } = options;
   const dir = await mkdtemp(join(runDir(), 'registry-'));
   const port = await freePort();
   const host = `127.0.0.1:${port}`;
   const storageDir = join(dir, 'data');
   const config = join(dir, 'config.yml');
+  const [caFile, keyFile] = [join(dir, 'ca.pem'), join(dir, 'key.pem')];
+  if (isGuarded) {
+    await must('openssl', [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
+      ...['-days', '2', '-subj', '/CN=lab', '-addext', 'subjectAltName=IP:127.0.0.1'],
+      ...['-keyout', keyFile, '-out', caFile],
+    ]);
+    await writeFile(join(dir, 'htpasswd'), `${guest.entry}\n`);
+  }
   await writeFile(
     config,
     `version: 0.1
@@ -44,27 +65,24 @@ storage:
   filesystem: {rootdirectory: ${storageDir}}
   delete: {enabled: true}
   cache: {blobdescriptor: inmemory}
-http: {addr: "${host}"}
+http:
+  addr: "${host}"
+${isGuarded ? `  tls: {certificate: ${caFile}, key: ${keyFile}}\nauth: {htpasswd: {realm: lab, path: ${join(dir, 'htpasswd')}}}` : ''}
 `,
   );
   const server = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
-  await answers(server, `http://${host}/v2/`);
+  await listens(server, port);
+  const credentials = isGuarded ? ['--dest-creds', `${guest.username}:${guest.password}`] : [];
 
   return {
     host,
     storageDir,
-    push: async (layout, name) => {
-      const { exitCode, stderr } = await run('skopeo', [
-        'copy',
-        '--quiet',
-        '--dest-tls-verify=false',
-        `oci:${layout}`,
-        `docker://${host}/${name}`,
-      ]);
-      if (exitCode !== 0) {
-        throw new Error(`push ${name}: ${stderr.toString()}`);
-      }
-    },
+    caFile,
+    push: (layout, name) =>
+      must('skopeo', [
+        ...['copy', '--quiet', '--dest-tls-verify=false', ...credentials],
+        ...[`oci:${layout}`, `docker://${host}/${name}`],
+      ]),
     [Symbol.asyncDispose]: async () => {
       if (server.exitCode === null) {
         const exited = once(server, 'exit');
@@ -75,16 +93,28 @@ http: {addr: "${host}"}
   };
 }
 
-async function answers(server: ChildProcess, url: string): Promise<void> {
+async function must(command: string, args: readonly string[]): Promise<void> {
+  const { exitCode, stderr } = await run(command, args);
+  if (exitCode !== 0) {
+    throw new Error(`${command} ${args.join(' ')}: ${stderr.toString()}`);
+  }
+}
+
+async function listens(server: ChildProcess, port: number): Promise<void> {
   for (let attempt = 0; attempt < 200; attempt++) {
     if (server.exitCode !== null) {
-      throw new Error(`${url}: the server ended with ${server.exitCode}`);
+      throw new Error(`docker-registry ended with ${server.exitCode}`);
     }
-    const response = await fetch(url).catch(() => undefined);
-    if (response?.ok) {
+    const isUp = await new Promise<boolean>((resolve) => {
+      const connection = createConnection({ port, host: '127.0.0.1' }, () => {
+        connection.destroy();
+        resolve(true);
+      }).on('error', () => resolve(false));
+    });
+    if (isUp) {
       return;
     }
     await delay(50);
   }
-  throw new Error(`${url}: no answer`);
+  throw new Error(`docker-registry: nothing listens on port ${port}`);
 }

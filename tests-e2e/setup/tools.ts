@@ -9,6 +9,7 @@ const needed: Readonly<Record<string, string>> = {
   '/usr/bin/docker-registry': 'docker-registry',
   '/usr/bin/skopeo': 'skopeo',
   '/usr/bin/podman': 'podman',
+  '/usr/bin/openssl': 'openssl',
   '/usr/bin/catatonit': 'catatonit',
   '/usr/lib/cni/bridge': 'containernetworking-plugins',
   '/usr/sbin/iptables': 'iptables',

@@ -51,6 +51,7 @@ export const testNeeds: readonly Need[] = [
   tool('docker-registry', 'docker-registry'),
   tool('skopeo', 'skopeo'),
   tool('podman', 'podman'),
+  tool('openssl', 'openssl'),
   tool('catatonit', 'catatonit'),
   tool('/usr/lib/cni/bridge', 'containernetworking-plugins'),
   tool('iptables', 'iptables'),

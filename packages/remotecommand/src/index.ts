@@ -1,19 +1,5 @@
-import type { IncomingMessage } from 'node:http';
-import type { Duplex } from 'node:stream';
-import { RuntimeError } from '@gantry/errors';
-import type {
-  DialPortForwardOptions,
-  DialRemoteCommandOptions,
-  PortForwardClient,
-  RemoteCommandClient,
-} from './client.ts';
-import type {
-  PortForwardOptions,
-  PortForwardSession,
-  RemoteCommandOptions,
-  RemoteCommandSession,
-} from './session.ts';
-
+export { acceptPortForward } from './accept-port-forward.ts';
+export { acceptRemoteCommand } from './accept-remote-command.ts';
 export type {
   DialOptions,
   DialPortForwardOptions,
@@ -21,6 +7,9 @@ export type {
   PortForwardClient,
   RemoteCommandClient,
 } from './client.ts';
+export { dialPortForward } from './dial-port-forward.ts';
+export { dialRemoteCommand } from './dial-remote-command.ts';
+export { commandProtocols } from './protocols.ts';
 export type {
   CommandStatus,
   ForwardedConnection,
@@ -30,35 +19,4 @@ export type {
   RemoteCommandSession,
   TerminalSize,
 } from './session.ts';
-
-export function acceptRemoteCommand(
-  _request: IncomingMessage,
-  _socket: Duplex,
-  _head: Buffer,
-  _options: RemoteCommandOptions,
-): Promise<RemoteCommandSession> {
-  return Promise.reject(new RuntimeError('unimplemented', 'in the making'));
-}
-
-export function acceptPortForward(
-  _request: IncomingMessage,
-  _socket: Duplex,
-  _head: Buffer,
-  _options: PortForwardOptions,
-): Promise<PortForwardSession> {
-  return Promise.reject(new RuntimeError('unimplemented', 'in the making'));
-}
-
-export function dialRemoteCommand(
-  _url: string,
-  _options: DialRemoteCommandOptions,
-): Promise<RemoteCommandClient> {
-  return Promise.reject(new RuntimeError('unimplemented', 'in the making'));
-}
-
-export function dialPortForward(
-  _url: string,
-  _options: DialPortForwardOptions,
-): Promise<PortForwardClient> {
-  return Promise.reject(new RuntimeError('unimplemented', 'in the making'));
-}
+export { refuseWithoutUpgrade } from './upgrade.ts';

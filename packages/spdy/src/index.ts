@@ -1,3 +1,4 @@
+export { ByteQueue } from './byte-queue.ts';
 export { SpdyConnection, type SpdyConnectionOptions } from './connection.ts';
 export { encodeControl, encodeDataHeader } from './encode.ts';
 export type {

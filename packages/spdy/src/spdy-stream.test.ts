@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { duplexPair } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { finished } from 'node:stream/promises';
 import { describe, it } from 'node:test';
 import { SpdyConnection } from './connection.ts';
 import { encodeControl } from './encode.ts';
@@ -143,6 +144,24 @@ describe('streams', () => {
     read.end('fine');
     assert.deepEqual((await peer.frames()).slice(2), [
       { type: 'data', streamId: 1, data: Buffer.from('fine').toString('hex'), fin: true },
+    ]);
+  });
+
+  it('may be used for writing alone: what comes in is dropped', async (t) => {
+    const peer = new RawPeer(t);
+    peer.open(1);
+    peer.send(data(1, 'x'.repeat(10_000)));
+    await settled();
+    const stream = peer.opened[0];
+    assert.ok(stream);
+    stream.ignoreInput();
+    peer.send(data(1, 'x'.repeat(10_000)));
+    stream.end('out');
+    await finished(stream);
+    assert.equal(stream.heldBytes, 0);
+    assert.deepEqual(await peer.frames(), [
+      reply(1),
+      { type: 'data', streamId: 1, data: Buffer.from('out').toString('hex'), fin: true },
     ]);
   });
 

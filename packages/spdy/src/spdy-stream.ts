@@ -90,6 +90,13 @@ export class SpdyStream extends Duplex {
     this.destroy();
   }
 
+  /** Ends the readable side here: what the peer still sends on this stream is dropped. */
+  ignoreInput(): void {
+    this.#changeHeld(() => this.#queue.clear());
+    this.finishRemote();
+    this.resume();
+  }
+
   /** For the connection: the peer agreed to the stream. */
   replied(fin: boolean): void {
     this.#isReplied = true;
@@ -122,24 +129,28 @@ export class SpdyStream extends Duplex {
 
   /** For the connection: RST_STREAM came. */
   peerReset(status: number): void {
-    this.#isGone = true;
-    this.fail(new SpdyError('canceled', `spdy: stream ${this.id} was reset with status ${status}`));
+    const error = new SpdyError(
+      'canceled',
+      `spdy: stream ${this.id} was reset with status ${status}`,
+    );
+    this.#stop(error, true);
     this.emit('reset', status);
   }
 
   /** For the connection: nothing can be sent any more, and nothing more will come. */
   fail(error: SpdyError): void {
-    const isComplete = this.#isRemoteFinished;
+    this.#stop(error, this.#isRemoteFinished);
+  }
+
+  /** `isWhole`: what came before the end is still the reader's. */
+  #stop(error: SpdyError, isWhole: boolean): void {
     this.#failure = error;
     this.#isGone = true;
     this.#isRemoteFinished = true;
     this.#link.forget(this);
-    if (!isComplete && error.kind !== 'canceled') {
+    if (!isWhole) {
       this.destroy(error);
-      return;
-    }
-    // What came before the end is still the reader's.
-    if (this.readableEnded) {
+    } else if (this.readableEnded) {
       this.destroy();
     } else {
       this.once('end', () => this.destroy());

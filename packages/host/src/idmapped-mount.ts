@@ -32,7 +32,7 @@ export interface IdmappedMount {
   readonly target?: string;
   /** The file of a user namespace: ids are shown as its mappings have them. */
   readonly userNamespace: string;
-  /** Takes the mounts below the source along. */
+  /** Takes the mounts below the source along; those that can't map ids as they are. */
   readonly recursive?: boolean;
   readonly readonly?: boolean;
   /**
@@ -45,7 +45,7 @@ export interface IdmappedMount {
 /**
  * Makes `source` appear at `target` with its ids shifted (mount_setattr(2),
  * MOUNT_ATTR_IDMAP; Linux 5.12). Throws a `failed-precondition` where the file system
- * of the source, or of a mount below it, can't do that; nothing is mounted then.
+ * of the source can't do that; nothing is mounted then.
  */
 export function mountIdmapped(o: IdmappedMount): Promise<void> {
   return Promise.try(() => {
@@ -68,26 +68,48 @@ function setAttributes(mountFd: number, o: IdmappedMount, doing: string): void {
     openPath()(o.userNamespace, readOnlyCloexec),
     `${doing}: open ${o.userNamespace}`,
   );
+  const access = o.readonly === true ? readOnlyAttribute : 0n;
+  const propagation = propagations[o.propagation ?? 'private'];
+  const idmap = { attributes: idmapAttribute | access, userFd, propagation };
   try {
-    // attr_set, attr_clr, propagation, userns_fd
-    const attributes = BigUint64Array.of(
-      idmapAttribute | (o.readonly === true ? readOnlyAttribute : 0n),
-      0n,
-      propagations[o.propagation ?? 'private'],
-      BigInt(userFd),
-    );
-    const flags = emptyPath | (o.recursive === true ? atRecursive : 0);
-    const bytes = new Uint8Array(attributes.buffer);
-    checked(mountSetattr()(mountSetattrNumber, mountFd, '', flags, bytes, attributeBytes), doing);
+    if (o.recursive !== true) {
+      setAttribute(mountFd, { ...idmap, recursive: false }, doing);
+      return;
+    }
+    try {
+      setAttribute(mountFd, { ...idmap, recursive: true }, doing);
+    } catch (error) {
+      if (!hasCode(error, 'EINVAL', 'EPERM')) {
+        throw error;
+      }
+      // Something below it can't: that is shown as it is.
+      setAttribute(mountFd, { attributes: access, userFd: 0, propagation, recursive: true }, doing);
+      setAttribute(mountFd, { ...idmap, recursive: false }, doing);
+    }
   } catch (error) {
     if (hasCode(error, 'EINVAL', 'EPERM')) {
       const why = 'its file system can not map ids, or they are mapped already';
-      throw new SystemError('failed-precondition', 'EINVAL', `${doing}: ${why}`, { cause: error });
+      throw new SystemError('failed-precondition', 'EINVAL', `${doing}: ${why}`);
     }
     throw error;
   } finally {
     closeFd(userFd);
   }
+}
+
+interface Attributes {
+  readonly attributes: bigint;
+  readonly propagation: bigint;
+  readonly userFd: number;
+  readonly recursive: boolean;
+}
+
+function setAttribute(mountFd: number, o: Attributes, doing: string): void {
+  // attr_set, attr_clr, propagation, userns_fd
+  const fields = BigUint64Array.of(o.attributes, 0n, o.propagation, BigInt(o.userFd));
+  const flags = emptyPath | (o.recursive ? atRecursive : 0);
+  const bytes = new Uint8Array(fields.buffer);
+  checked(mountSetattr()(mountSetattrNumber, mountFd, '', flags, bytes, attributeBytes), doing);
 }
 
 /**

@@ -152,6 +152,10 @@ const cni = strictObject({
     'Where plugin binaries are looked for, in this order.',
     optional(pipe(array(absolutePath), minLength(1)), ['/opt/cni/bin', '/usr/lib/cni']),
   ),
+  conf_template: described(
+    "A template of a network configuration in containerd's format, filled in when a kubelet tells the node's pod CIDR.",
+    optional(string(), ''),
+  ),
   timeout_ms: described(
     'One plugin call may take so long, in milliseconds.',
     optional(atLeastOne, 60_000),
@@ -218,11 +222,84 @@ const streaming = strictObject({
   ),
 });
 
+const nriValidator = strictObject({
+  enabled: described(
+    'Have the rules below checked for each container that plugins adjust.',
+    optional(boolean(), false),
+  ),
+  reject_oci_hook_adjustment: described(
+    'Plugins may add no OCI hooks.',
+    optional(boolean(), false),
+  ),
+  reject_runtime_default_seccomp_adjustment: described(
+    'Plugins may not change the seccomp policy of containers with the default one.',
+    optional(boolean(), false),
+  ),
+  reject_unconfined_seccomp_adjustment: described(
+    'Plugins may not give a seccomp policy to unconfined containers.',
+    optional(boolean(), false),
+  ),
+  reject_custom_seccomp_adjustment: described(
+    'Plugins may not change the seccomp policy of containers with one of their own.',
+    optional(boolean(), false),
+  ),
+  reject_namespace_adjustment: described(
+    'Plugins may not change namespaces.',
+    optional(boolean(), false),
+  ),
+  reject_sysctl_adjustment: described(
+    'Plugins may not change sysctls.',
+    optional(boolean(), false),
+  ),
+  required_plugins: described(
+    'Names of plugins without which no container is created.',
+    optional(array(string()), []),
+  ),
+  tolerate_missing_plugins_annotation: described(
+    'A pod whose annotation of this name is "true" needs none of them; empty means no pod.',
+    optional(string(), ''),
+  ),
+});
+
+const nri = strictObject({
+  enabled: described(
+    'Let NRI plugins watch and adjust pods and containers.',
+    optional(boolean(), false),
+  ),
+  socket: described('Where plugins connect.', optional(absolutePath, '/var/run/nri/nri.sock')),
+  accept_connections: described(
+    'Listen there; without it only the plugins of plugin_path run.',
+    optional(boolean(), true),
+  ),
+  plugin_path: described(
+    'Directory of plugins that Gantry starts itself, named <two digits>-<name>.',
+    optional(absolutePath, '/opt/nri/plugins'),
+  ),
+  plugin_config_path: described(
+    'Directory of their configurations: <two digits>-<name>.conf or <name>.conf.',
+    optional(absolutePath, '/etc/nri/conf.d'),
+  ),
+  plugin_registration_timeout_ms: described(
+    'A plugin must register within so long of its start, in milliseconds.',
+    optional(atLeastOne, 5000),
+  ),
+  plugin_request_timeout_ms: described(
+    'A plugin that has not answered an event after so long is dropped, in milliseconds.',
+    optional(atLeastOne, 2000),
+  ),
+  plugin_sync_timeout_ms: described(
+    'How long a plugin may take to learn what is there when it comes, in milliseconds.',
+    optional(atLeastOne, 10_000),
+  ),
+  default_validator: described('Rules for what plugins may do.', optional(nriValidator, {})),
+});
+
 const replicas = strictObject({
   'cri-gateway': described('The gateway owns the socket: there is one.', optional(literal(1), 1)),
   'image-service': described('Instances of image-service.', optional(atLeastOne, 1)),
   'sandbox-service': described('Instances of sandbox-service.', optional(atLeastOne, 1)),
   'stream-server': described('Instances of stream-server.', optional(atLeastOne, 1)),
+  'nri-broker': described('The broker owns the plugins: there is one.', optional(literal(1), 1)),
 });
 
 const services = strictObject({
@@ -262,6 +339,7 @@ export const configSchema = strictObject({
   cni: described('Pod networks.', optional(cni, {})),
   pods: described('Pods and containers.', optional(pods, {})),
   streaming: described('Exec, attach and port-forward.', optional(streaming, {})),
+  nri: described('Plugins of the Node Resource Interface.', optional(nri, {})),
   services: described('Which processes the stack has.', optional(services, {})),
 });
 

@@ -18,9 +18,16 @@ export const serviceApps = {
   'image-service': 'image',
   'sandbox-service': 'sandbox',
   'stream-server': 'stream',
+  'nri-broker': 'nri',
 } as const;
 
 export type ServiceApp = keyof typeof serviceApps;
+
+/** Those that run with this config. */
+export function enabledApps(config: Pick<Config, 'nri'>): readonly ServiceApp[] {
+  const apps = Object.keys(serviceApps) as ServiceApp[];
+  return apps.filter((app) => app !== 'nri-broker' || config.nri.enabled);
+}
 
 export const appsDir = join(import.meta.dirname, '../../..');
 
@@ -35,6 +42,14 @@ export interface PlanOptions {
  */
 const nodeOptions = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=2'];
 
+const order: readonly ServiceApp[] = [
+  'image-service',
+  'sandbox-service',
+  'nri-broker',
+  'stream-server',
+  'cri-gateway',
+];
+
 /** The services that are to run, most basic first. NATS is not among them: it comes before. */
 export function planServices(config: Config, options: PlanOptions): ChildPlan[] {
   const configArgs = options.configFile === undefined ? [] : ['--config', options.configFile];
@@ -46,12 +61,14 @@ export function planServices(config: Config, options: PlanOptions): ChildPlan[] 
   if (options.compact) {
     return [node('compact', join(import.meta.dirname, '../compact.ts'))];
   }
-  const order: ServiceApp[] = ['image-service', 'sandbox-service', 'stream-server', 'cri-gateway'];
-  return order.flatMap((app) =>
-    Array.from({ length: config.services.replicas[app] }, (_, i) =>
-      node(i === 0 ? app : `${app}-${i + 1}`, join(appsDir, app, 'src/main.ts')),
-    ),
-  );
+  const enabled = new Set(enabledApps(config));
+  return order
+    .filter((app) => enabled.has(app))
+    .flatMap((app) =>
+      Array.from({ length: config.services.replicas[app] }, (_, i) =>
+        node(i === 0 ? app : `${app}-${i + 1}`, join(appsDir, app, 'src/main.ts')),
+      ),
+    );
 }
 
 /** How many instances of each service answer on the bus once all are up. */
@@ -60,7 +77,7 @@ export function expectedInstances(
   compact: boolean,
 ): ReadonlyMap<ServiceApp, number> {
   return new Map(
-    (Object.keys(serviceApps) as ServiceApp[])
+    enabledApps(config)
       .filter((app) => existsSync(join(appsDir, app, 'src/service.ts')))
       .map((app) => [app, compact ? 1 : config.services.replicas[app]]),
   );

@@ -1,0 +1,299 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DescMethodUnary } from '@bufbuild/protobuf';
+import { messageOf } from '@gantry/errors';
+import {
+  eventName,
+  MergedAdjustment,
+  MergedLimits,
+  MergedUpdates,
+  type OwnedField,
+  Owners,
+} from '@gantry/nri';
+import {
+  type Container,
+  type ContainerAdjustment,
+  type ContainerEviction,
+  type ContainerUpdate,
+  Event,
+  type LinuxResources,
+  Plugin as PluginService,
+  type PodSandbox,
+  type StopContainerResponse,
+} from '@gantry/proto/nri';
+import type { Logger } from '@gantry/telemetry';
+import { Mutex } from '../mutex.ts';
+import { synchronizePlugin } from '../plugins/admit-plugin.ts';
+import type { Plugin } from '../plugins/plugin.ts';
+import type { PluginHost } from '../ports.ts';
+import type { Validate } from '../validation/validate.ts';
+import { KnownObjects } from './known-objects.ts';
+
+export interface DispatcherDeps {
+  readonly host: PluginHost;
+  readonly syncTimeoutMs: number;
+  readonly validate: Validate;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
+  /** Aborts when the broker stops. */
+  readonly signal: AbortSignal;
+}
+
+/** What an event is about. */
+export interface Subject {
+  readonly pod: PodSandbox;
+  readonly container?: Container;
+  readonly overhead?: LinuxResources;
+  readonly resources?: LinuxResources;
+}
+
+export interface AdjustResult {
+  readonly adjust?: ContainerAdjustment;
+  readonly update: readonly ContainerUpdate[];
+  readonly evict: readonly ContainerEviction[];
+}
+
+/** Events that a plugin can refuse; a refusal of others is only logged. */
+const refusable: ReadonlySet<Event> = new Set([
+  Event.RUN_POD_SANDBOX,
+  Event.UPDATE_POD_SANDBOX,
+  Event.START_CONTAINER,
+]);
+const stops: ReadonlySet<Event> = new Set([Event.STOP_POD_SANDBOX, Event.STOP_CONTAINER]);
+const removals: ReadonlySet<Event> = new Set([Event.REMOVE_POD_SANDBOX, Event.REMOVE_CONTAINER]);
+const goneShown = 32;
+const longestPauseMs = 30_000;
+
+/**
+ * Tells plugins of events, in the order of their index and one event at a time,
+ * as they expect it: most keep an account of the node without locks of their own.
+ */
+export class Dispatcher {
+  readonly #deps: DispatcherDeps;
+  readonly #mutex = new Mutex();
+  readonly #known = new KnownObjects();
+  readonly #owners = new Map<string, readonly OwnedField[]>();
+  readonly #failedSyncs = new Map<string, number>();
+  #plugins: readonly Plugin[] = [];
+  #gone: readonly Plugin[] = [];
+
+  constructor(deps: DispatcherDeps) {
+    this.#deps = deps;
+  }
+
+  /** In the order in which they are asked; those that are gone at the end. */
+  get plugins(): readonly Plugin[] {
+    return [...this.#plugins, ...this.#gone];
+  }
+
+  get count(): number {
+    return this.#plugins.length;
+  }
+
+  /** Containers and who owns what in them. */
+  get owners(): ReadonlyMap<string, readonly OwnedField[]> {
+    return this.#owners;
+  }
+
+  /**
+   * Takes a plugin in: between the look at what is there and its first event no
+   * other event passes. Throws, and the plugin is dropped, when it can't be
+   * synchronised; one that fails again and again waits longer each time.
+   */
+  async join(plugin: Plugin): Promise<void> {
+    const { host, syncTimeoutMs, log, signal } = this.#deps;
+    const failures = this.#failedSyncs.get(plugin.fullName) ?? 0;
+    if (failures > 0) {
+      await sleep(Math.min(500 * 2 ** failures, longestPauseMs), undefined, { signal });
+    }
+    const update = await this.#mutex.run(async () => {
+      const snapshot = this.#known.complete(await host.snapshot(signal));
+      try {
+        const wanted = await synchronizePlugin(plugin, snapshot, syncTimeoutMs);
+        this.#failedSyncs.delete(plugin.fullName);
+        this.#add(plugin);
+        return wanted;
+      } catch (error) {
+        this.#failedSyncs.set(plugin.fullName, failures + 1);
+        throw error;
+      }
+    }, signal);
+    if (update.length > 0) {
+      const failed = await host.update({ update: [...update], evict: [] }, signal);
+      if (failed.length > 0) {
+        const containers = failed.map(({ containerId }) => containerId);
+        log.warn({ plugin: plugin.fullName, containers }, 'updates at its start have failed');
+      }
+    }
+  }
+
+  /**
+   * Every event without an adjustment. Returns updates of other containers.
+   * Throws `failed-precondition` where a plugin refuses one that it may refuse.
+   */
+  notify(event: Event, subject: Subject, signal?: AbortSignal): Promise<ContainerUpdate[]> {
+    return this.#mutex.run(() => {
+      const { id } = subject.container ?? subject.pod;
+      if (event === Event.RUN_POD_SANDBOX) {
+        this.#known.made(subject);
+      }
+      if (stops.has(event) && !this.#known.stop(id)) {
+        return Promise.resolve([]);
+      }
+      if (removals.has(event)) {
+        return this.#removed(event, id, subject);
+      }
+      return this.#tellAll(event, subject);
+    }, signal);
+  }
+
+  /** What all plugins want of a container that is about to be made. Throws `failed-precondition` where one refuses. */
+  adjustContainer(
+    pod: PodSandbox,
+    container: Container,
+    signal?: AbortSignal,
+  ): Promise<AdjustResult> {
+    return this.#mutex.run(async () => {
+      // Also when it is refused: those asked before may have set something aside for it.
+      this.#known.made({ pod, container });
+      const merged = new MergedAdjustment(container);
+      const consulted = this.#plugins;
+      for (const plugin of consulted) {
+        if (plugin.wants(Event.CREATE_CONTAINER)) {
+          const answer = await plugin.tell(
+            Event.CREATE_CONTAINER,
+            PluginService.method.createContainer,
+            { pod, container: merged.container },
+          );
+          if (answer !== undefined) {
+            merged.add(plugin.fullName, answer);
+          }
+        }
+      }
+      await this.#deps.validate({ pod, container, merged, plugins: consulted });
+      this.#owners.set(container.id, merged.owners.of(container.id));
+      const adjust = merged.result;
+      return { ...(adjust && { adjust }), update: merged.updates, evict: merged.evictions };
+    }, signal);
+  }
+
+  /** What all plugins make of limits that are about to change. Throws `failed-precondition` where one refuses. */
+  adjustUpdate(
+    pod: PodSandbox,
+    container: Container,
+    resources: LinuxResources,
+    signal?: AbortSignal,
+  ): Promise<Omit<AdjustResult, 'adjust'> & { readonly resources?: LinuxResources }> {
+    return this.#mutex.run(async () => {
+      const merged = new MergedLimits(container.id, new Owners(), resources);
+      const evict: ContainerEviction[] = [];
+      for (const plugin of this.#plugins) {
+        if (plugin.wants(Event.UPDATE_CONTAINER)) {
+          const answer = await plugin.tell(
+            Event.UPDATE_CONTAINER,
+            PluginService.method.updateContainer,
+            { pod, container, linuxResources: merged.resources },
+          );
+          if (answer !== undefined) {
+            merged.add(plugin.fullName, answer.update);
+            evict.push(...answer.evict);
+          }
+        }
+      }
+      const { result } = merged;
+      return { ...(result && { resources: result }), update: merged.others, evict };
+    }, signal);
+  }
+
+  /** Ends all plugins. */
+  close(): void {
+    for (const plugin of this.#plugins) {
+      plugin.drop('the broker stops');
+    }
+  }
+
+  #add(plugin: Plugin): void {
+    if (plugin.state === 'gone') {
+      this.#forget(plugin);
+      return;
+    }
+    plugin.state = 'ready';
+    // Stable: among equal indices the first who came is asked first.
+    this.#plugins = [...this.#plugins, plugin].sort(
+      (a, b) => Number(a.name.index) - Number(b.name.index),
+    );
+    this.#deps.log.info({ plugin: plugin.fullName, origin: plugin.origin }, 'plugin is ready');
+    void plugin.closed.then(() => {
+      this.#deps.log.warn(
+        { plugin: plugin.fullName, reason: plugin.stats.lastError },
+        'plugin is gone',
+      );
+      this.#forget(plugin);
+    });
+  }
+
+  #forget(plugin: Plugin): void {
+    this.#plugins = this.#plugins.filter((other) => other !== plugin);
+    this.#gone = [plugin, ...this.#gone].slice(0, goneShown);
+  }
+
+  async #removed(event: Event, id: string, subject: Subject): Promise<ContainerUpdate[]> {
+    const updates: ContainerUpdate[] = [];
+    if (this.#known.stop(id)) {
+      const stop = event === Event.REMOVE_CONTAINER ? Event.STOP_CONTAINER : Event.STOP_POD_SANDBOX;
+      updates.push(...(await this.#tellAll(stop, subject)));
+    }
+    if (this.#known.remove(id)) {
+      await this.#tellAll(event, subject);
+    }
+    this.#owners.delete(id);
+    return updates;
+  }
+
+  async #tellAll(event: Event, subject: Subject): Promise<ContainerUpdate[]> {
+    const updates = new MergedUpdates(new Owners());
+    for (const plugin of this.#plugins) {
+      if (!plugin.wants(event)) {
+        continue;
+      }
+      try {
+        const answer = await plugin.tell(event, methodOf(event), requestOf(event, subject));
+        if (event === Event.STOP_CONTAINER && answer !== undefined) {
+          for (const update of (answer as StopContainerResponse).update) {
+            updates.add(plugin.fullName, update);
+          }
+        }
+      } catch (error) {
+        if (refusable.has(event)) {
+          throw error;
+        }
+        this.#deps.log.warn(
+          { plugin: plugin.fullName, event: eventName(event), error: messageOf(error) },
+          'a refusal that comes too late',
+        );
+      }
+    }
+    return updates.all;
+  }
+}
+
+const methods = new Map<string, DescMethodUnary>(
+  PluginService.methods.map((method) => [method.name, method as DescMethodUnary]),
+);
+
+function methodOf(event: Event): DescMethodUnary {
+  const method = methods.get(eventName(event));
+  if (method === undefined) {
+    throw new Error(`no method for ${eventName(event)}`);
+  }
+  return method;
+}
+
+function requestOf(event: Event, { pod, container, overhead, resources }: Subject) {
+  if (event === Event.UPDATE_POD_SANDBOX) {
+    return {
+      pod,
+      ...(overhead && { overheadLinuxResources: overhead }),
+      ...(resources && { linuxResources: resources }),
+    };
+  }
+  return container === undefined ? { pod } : { pod, container };
+}

@@ -1,0 +1,97 @@
+import type { Container, PodSandbox } from '@gantry/proto/nri';
+import type { Snapshot } from '../ports.ts';
+
+interface Known {
+  state: 'created' | 'stopped';
+  readonly sinceMs: number;
+  readonly pod?: PodSandbox;
+  readonly container?: Container;
+}
+
+/**
+ * How long something may be in the making after plugins were told of it. Older
+ * ones that their owner does not know were given up without a word.
+ */
+const longestMakingMs = 10 * 60_000;
+
+/**
+ * What plugins have been told of, so that each stop and removal is told once.
+ *
+ *   (unknown) ──made──▶ created ──stop──▶ stopped ──removal──▶ (unknown)
+ */
+export class KnownObjects {
+  readonly #byId = new Map<string, Known>();
+
+  made(what: { readonly pod: PodSandbox; readonly container?: Container }): void {
+    const { pod, container } = what;
+    const known: Known = {
+      state: 'created',
+      sinceMs: Date.now(),
+      ...(container === undefined ? { pod } : { container }),
+    };
+    this.#byId.set((container ?? pod).id, known);
+  }
+
+  /** True where plugins are to be told of the stop: once. */
+  stop(id: string): boolean {
+    const known = this.#byId.get(id);
+    if (known?.state !== 'created') {
+      return false;
+    }
+    known.state = 'stopped';
+    return true;
+  }
+
+  isRunning(id: string): boolean {
+    return this.#byId.get(id)?.state === 'created';
+  }
+
+  /** True where plugins are to be told of the removal: once. */
+  remove(id: string): boolean {
+    return this.#byId.delete(id);
+  }
+
+  /**
+   * Takes over what its owner says, and adds what plugins have been told of and
+   * the owner does not show yet, since it is in the making.
+   */
+  complete(snapshot: Snapshot): Pick<Snapshot, 'pods' | 'containers'> {
+    const shown = new Set<string>();
+    const note = (id: string, state: Known['state']): void => {
+      shown.add(id);
+      if (!this.#byId.has(id)) {
+        this.#byId.set(id, { state, sinceMs: Date.now() });
+      }
+    };
+    for (const { id } of [...snapshot.pods, ...snapshot.containers]) {
+      note(id, 'created');
+    }
+    for (const id of snapshot.stopping) {
+      note(id, 'created');
+    }
+    for (const id of snapshot.stopped) {
+      note(id, 'stopped');
+    }
+    return this.#withThoseInTheMaking(snapshot, shown);
+  }
+
+  #withThoseInTheMaking(
+    snapshot: Snapshot,
+    shown: ReadonlySet<string>,
+  ): Pick<Snapshot, 'pods' | 'containers'> {
+    const pods = snapshot.pods.filter(({ id }) => this.isRunning(id));
+    const containers = snapshot.containers.filter(({ id }) => this.isRunning(id));
+    for (const [id, known] of this.#byId) {
+      if (shown.has(id)) {
+        continue;
+      }
+      if (Date.now() - known.sinceMs > longestMakingMs) {
+        this.#byId.delete(id);
+      } else if (known.state === 'created') {
+        pods.push(...(known.pod === undefined ? [] : [known.pod]));
+        containers.push(...(known.container === undefined ? [] : [known.container]));
+      }
+    }
+    return { pods, containers };
+  }
+}

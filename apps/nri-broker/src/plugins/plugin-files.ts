@@ -1,0 +1,84 @@
+import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf } from '@gantry/errors';
+import { fullNameOf, type PluginName, parsePluginFile } from '@gantry/nri';
+import type { Logger } from '@gantry/telemetry';
+
+/** A plugin that the broker is to start. */
+export interface PluginFile {
+  readonly path: string;
+  readonly name: PluginName;
+  /** The text of its config file; empty where it has none. */
+  readonly config: string;
+}
+
+const wasmMagic = Buffer.from([0, 0x61, 0x73, 0x6d]);
+const mostConfigBytes = 1 << 20;
+
+/**
+ * The executables of `pluginPath`, in the order of their names, with their
+ * configurations. A missing directory has none; what is no plugin is left out,
+ * and the log says why.
+ */
+export async function findPluginFiles(
+  { pluginPath, configPath }: { readonly pluginPath: string; readonly configPath: string },
+  log: Pick<Logger, 'warn'>,
+): Promise<readonly PluginFile[]> {
+  const files: PluginFile[] = [];
+  for (const file of (await namesIn(pluginPath)).toSorted()) {
+    const path = join(pluginPath, file);
+    try {
+      if (await isExecutable(path)) {
+        const name = parsePluginFile(file);
+        if (await isWasm(path)) {
+          throw new Error('WASM plugins are not supported');
+        }
+        files.push({ path, name, config: await readConfig(configPath, name) });
+      }
+    } catch (error) {
+      log.warn({ file: path, error: messageOf(error) }, 'not started: no plugin');
+    }
+  }
+  return files;
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      return [];
+    }
+    throw error;
+  }
+}
+
+async function isExecutable(path: string): Promise<boolean> {
+  const found = await stat(path);
+  return found.isFile() && (found.mode & 0o111) !== 0;
+}
+
+async function isWasm(path: string): Promise<boolean> {
+  await using file = await open(path);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 0);
+  return bytesRead === 4 && buffer.equals(wasmMagic);
+}
+
+/** `NN-name.conf`, else `name.conf`. */
+async function readConfig(directory: string, name: PluginName): Promise<string> {
+  for (const file of [`${fullNameOf(name)}.conf`, `${name.name}.conf`]) {
+    const path = join(directory, file);
+    try {
+      const { size } = await stat(path);
+      if (size > mostConfigBytes) {
+        throw new Error(`${path}: ${size} bytes, of ${mostConfigBytes} at most`);
+      }
+      return await readFile(path, 'utf8');
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) {
+        throw error;
+      }
+    }
+  }
+  return '';
+}

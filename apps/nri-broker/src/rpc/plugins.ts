@@ -1,0 +1,45 @@
+import { create } from '@bufbuild/protobuf';
+import type { CallContext, ServiceImpl } from '@gantry/bus';
+import { RuntimeError } from '@gantry/errors';
+import { LinuxResourcesSchema } from '@gantry/proto/nri';
+import type { Plugins } from '@gantry/proto/nri-broker';
+import type { Dispatcher } from '../events/dispatcher.ts';
+
+/** What sandbox-service asks before, while and after it changes pods and containers. */
+export function pluginsService(dispatcher: Dispatcher): ServiceImpl<typeof Plugins> {
+  return {
+    notify: async ({ event, pod, container, overhead, resources }, { signal }: CallContext) => {
+      const subject = {
+        pod: required(pod, 'pod'),
+        ...(container && { container }),
+        ...(overhead && { overhead }),
+        ...(resources && { resources }),
+      };
+      return { update: await dispatcher.notify(event, subject, signal) };
+    },
+    adjustContainer: async ({ pod, container }, { signal }: CallContext) => {
+      const result = await dispatcher.adjustContainer(
+        required(pod, 'pod'),
+        required(container, 'container'),
+        signal,
+      );
+      return { ...result, update: [...result.update], evict: [...result.evict] };
+    },
+    adjustUpdate: async ({ pod, container, resources }, { signal }: CallContext) => {
+      const result = await dispatcher.adjustUpdate(
+        required(pod, 'pod'),
+        required(container, 'container'),
+        resources ?? create(LinuxResourcesSchema),
+        signal,
+      );
+      return { ...result, update: [...result.update], evict: [...result.evict] };
+    },
+  };
+}
+
+function required<T>(value: T | undefined, what: string): T {
+  if (value === undefined) {
+    throw new RuntimeError('invalid-argument', `nri: ${what} must be set`);
+  }
+  return value;
+}

@@ -1,0 +1,28 @@
+import { busHandlers } from '@gantry/bus';
+import { PluginInspection, Plugins } from '@gantry/proto/nri-broker';
+import type { ServiceDefinition } from '@gantry/service-kit';
+import { remotePluginHost } from './adapters/sandbox-service.ts';
+import { inspectionService } from './rpc/inspection.ts';
+import { pluginsService } from './rpc/plugins.ts';
+import { startBroker } from './start-broker.ts';
+
+/** Speaks NRI to plugins. It is there once the plugins that it starts itself are. */
+export const service: ServiceDefinition = {
+  name: 'nri',
+  async start({ config, bus, log, metrics, signal }) {
+    const broker = await startBroker({
+      config: config.nri,
+      host: remotePluginHost(bus),
+      log,
+      metrics,
+      signal,
+    });
+    return {
+      handlers: new Map([
+        ...busHandlers(Plugins, pluginsService(broker.dispatcher)),
+        ...busHandlers(PluginInspection, inspectionService(broker.dispatcher)),
+      ]),
+      [Symbol.asyncDispose]: () => broker[Symbol.asyncDispose](),
+    };
+  },
+};

@@ -1,0 +1,104 @@
+import { readFileSync } from 'node:fs';
+import type { Duplex } from 'node:stream';
+import type { Config } from '@gantry/config';
+import { messageOf } from '@gantry/errors';
+import type { Logger, Registry } from '@gantry/telemetry';
+import { Dispatcher } from './events/dispatcher.ts';
+import { type AdmissionDeps, admitPlugin, type Candidate } from './plugins/admit-plugin.ts';
+import { launchPlugin } from './plugins/launch-plugin.ts';
+import { listenForPlugins } from './plugins/listen-for-plugins.ts';
+import { findPluginFiles, type PluginFile } from './plugins/plugin-files.ts';
+import { pluginMetrics } from './plugins/plugin-stats.ts';
+import type { PluginHost } from './ports.ts';
+import { defaultValidator } from './validation/default-validator.ts';
+import { validateBy } from './validation/validate.ts';
+
+export interface BrokerDeps {
+  readonly config: Config['nri'];
+  readonly host: PluginHost;
+  readonly log: Logger;
+  readonly metrics: Registry;
+  /** Aborts when the broker is told to stop. */
+  readonly signal: AbortSignal;
+}
+
+export interface Broker extends AsyncDisposable {
+  readonly dispatcher: Dispatcher;
+}
+
+/**
+ * Starts the plugins of the directory, and listens for others. Resolves when the
+ * former are ready, or were given up. Disposing of it ends all plugins.
+ */
+export async function startBroker(deps: BrokerDeps): Promise<Broker> {
+  const { config, host, log } = deps;
+  const stopping = new AbortController();
+  const signal = AbortSignal.any([deps.signal, stopping.signal]);
+  const rules = config.default_validator;
+  const dispatcher = new Dispatcher({
+    host,
+    log,
+    signal,
+    syncTimeoutMs: config.plugin_sync_timeout_ms,
+    validate: validateBy(rules.enabled ? defaultValidator(rules) : undefined),
+  });
+  const admission: AdmissionDeps = {
+    runtimeVersion: packageVersion(),
+    registrationTimeoutMs: config.plugin_registration_timeout_ms,
+    requestTimeoutMs: config.plugin_request_timeout_ms,
+    syncTimeoutMs: config.plugin_sync_timeout_ms,
+    metrics: pluginMetrics(deps.metrics, () => dispatcher.count),
+    log,
+    update: (plugin, request, asked) => {
+      const { update, evict } = request;
+      log.info({ plugin, updates: update.length, evictions: evict.length }, 'asked by a plugin');
+      return host.update({ update, evict }, asked);
+    },
+  };
+  const take = async (candidate: Candidate): Promise<void> => {
+    try {
+      await dispatcher.join(await admitPlugin(admission, candidate));
+    } catch (error) {
+      candidate.socket.destroy();
+      if (!signal.aborted) {
+        log.warn({ error: messageOf(error) }, 'a plugin was not taken');
+      }
+    }
+  };
+
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => {
+    dispatcher.close();
+  });
+  const files = await findPluginFiles(
+    { pluginPath: config.plugin_path, configPath: config.plugin_config_path },
+    log,
+  );
+  const launched = files.map((file) => launch(file, take, undo));
+  await Promise.all(launched);
+  if (config.accept_connections) {
+    const onConnection = (socket: Duplex): Promise<void> => take({ socket });
+    undo.use(await listenForPlugins({ path: config.socket, onConnection }));
+    log.info({ socket: config.socket }, 'listening for plugins');
+  }
+  undo.defer(() => {
+    stopping.abort();
+  });
+  const running = undo.move();
+  return { dispatcher, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+async function launch(
+  file: PluginFile,
+  take: (candidate: Candidate) => Promise<void>,
+  undo: AsyncDisposableStack,
+): Promise<void> {
+  const { socket, kill } = launchPlugin(file);
+  undo.defer(kill);
+  await take({ socket, given: file.name, config: file.config });
+}
+
+function packageVersion(): string {
+  const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
+}

@@ -1,0 +1,115 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { type Config, configSchema, parseConfig } from '@gantry/config';
+import { type DefinedPlugin, type RunningPlugin, runPlugin } from '@gantry/nri';
+import {
+  type Container,
+  ContainerSchema,
+  type ContainerUpdate,
+  type PodSandbox,
+  PodSandboxSchema,
+  type UpdateContainersRequest,
+} from '@gantry/proto/nri';
+import { newRegistry } from '@gantry/telemetry';
+import type { PluginHost, Snapshot } from './ports.ts';
+import { type Broker, startBroker } from './start-broker.ts';
+
+/** Pods and containers that a test says are there; keeps what plugins ask for. */
+export class FakeHost implements PluginHost {
+  pods: PodSandbox[] = [];
+  containers: Container[] = [];
+  stopping: string[] = [];
+  stopped: string[] = [];
+  failed: ContainerUpdate[] = [];
+  readonly asked: Pick<UpdateContainersRequest, 'update' | 'evict'>[] = [];
+  snapshots = 0;
+
+  snapshot(): Promise<Snapshot> {
+    this.snapshots++;
+    const { pods, containers, stopping, stopped } = this;
+    return Promise.resolve({ pods, containers, stopping, stopped });
+  }
+
+  update(request: Pick<UpdateContainersRequest, 'update' | 'evict'>): Promise<ContainerUpdate[]> {
+    this.asked.push(request);
+    return Promise.resolve(this.failed);
+  }
+}
+
+export interface TestBroker extends Broker {
+  readonly host: FakeHost;
+  readonly socket: string;
+  readonly dir: string;
+  readonly logged: { readonly message: string; readonly fields: object }[];
+  /** Runs a plugin of the kit and waits until it is asked. */
+  run(plugin: DefinedPlugin): Promise<RunningPlugin>;
+  /** Waits until so many plugins are asked. */
+  untilCount(count: number): Promise<void>;
+}
+
+/** A broker on a socket of its own, with short times; all ends with the test. */
+export async function startTestBroker(
+  t: TestContext,
+  nri: Partial<Config['nri']> = {},
+  host = new FakeHost(),
+): Promise<TestBroker> {
+  const dir = await mkdtemp(join(tmpdir(), 'nri-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  await mkdir(join(dir, 'plugins'));
+  const socket = join(dir, 'nri.sock');
+  const config = parseConfig(configSchema, {
+    nri: {
+      socket,
+      plugin_path: join(dir, 'plugins'),
+      plugin_config_path: join(dir, 'conf.d'),
+      plugin_registration_timeout_ms: 300,
+      plugin_request_timeout_ms: 300,
+      plugin_sync_timeout_ms: 600,
+      ...nri,
+    },
+  }).nri;
+  const logged: { message: string; fields: object }[] = [];
+  const note = (fields: object, message: string): void => {
+    logged.push({ message, fields });
+  };
+  const log = { debug: note, info: note, warn: note, error: note } as never;
+  const metrics = newRegistry({ service: 'nri', instance: 'test' });
+  const signal = new AbortController().signal;
+  const broker = await startBroker({ config, host, log, metrics, signal });
+  t.after(() => broker[Symbol.asyncDispose]());
+  const untilCount = async (count: number): Promise<void> => {
+    while (broker.dispatcher.count !== count) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  };
+  return {
+    ...broker,
+    [Symbol.asyncDispose]: () => broker[Symbol.asyncDispose](),
+    host,
+    socket,
+    dir,
+    logged,
+    untilCount,
+    run: async (plugin) => {
+      const before = broker.dispatcher.count;
+      const running = runPlugin(plugin, { socket, environment: {} });
+      t.after(() => running[Symbol.asyncDispose]());
+      await untilCount(before + 1);
+      return running;
+    },
+  };
+}
+
+export function pod(id: string, more: MessageInitShape<typeof PodSandboxSchema> = {}): PodSandbox {
+  return create(PodSandboxSchema, { id, name: id, namespace: 'default', ...more });
+}
+
+export function container(
+  id: string,
+  more: MessageInitShape<typeof ContainerSchema> = {},
+): Container {
+  return create(ContainerSchema, { id, name: id, podSandboxId: 'p', ...more });
+}

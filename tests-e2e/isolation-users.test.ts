@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, chown, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { bindMount, mountInfo, unmount } from '@gantry/host';
@@ -19,7 +19,6 @@ import {
   shellContainer,
   startContainer,
 } from './harness/pod.ts';
-import { runDir } from './harness/run-dir.ts';
 import { killServices } from './harness/services.ts';
 import { type Stack, startStack } from './harness/stack.ts';
 import { until } from './harness/until.ts';
@@ -45,10 +44,6 @@ function suite(runtime: string): void {
   before(async () => {
     hybrid = runtime === 'crun' && (await isCgroupHybrid()) ? await leaveHybrid() : undefined;
     stack = await startStack({ defaultRuntime: runtime });
-    // The root of a pod has to come by, as on any host whose /run and /var/lib others may pass.
-    for (const directory of [stack.dir, runDir()]) {
-      await chmod(directory, 0o711);
-    }
     image = await importImage(stack, {
       name: 'users',
       onBusybox: true,

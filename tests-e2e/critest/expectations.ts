@@ -38,12 +38,6 @@ export const exceptions: readonly Exception[] = [
   },
   {
     outcome: 'skipped',
-    spec: /\] Security Context UserNamespaces /,
-    message: /no runtime handler found which supports user namespaces/,
-    reason: 'the runtime maps no ids of mounts (runc before 1.2, crun before 1.9)',
-  },
-  {
-    outcome: 'skipped',
     spec: /\] (Container|PodSandbox|Image) benchmark /,
     message: /^$/,
     reason: 'a measurement, run on request only (critest -benchmark)',

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { mountTmpfs, run, unmount } from '@gantry/host';
 import { ImageService, RuntimeService } from '@gantry/proto';
@@ -59,6 +59,10 @@ let stacks = 0;
 /** Starts NATS and every service by `gantry up`, and imports the images that pods need. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const dir = await mkdtemp(join(runDir(), 's-'));
+  // The root of a user namespace has to come by, as it may by /run and /var/lib.
+  for (const directory of [runDir(), dir]) {
+    await chmod(directory, 0o711);
+  }
   const index = ++stacks;
   const { infra = process.env['GANTRY_E2E_INFRA'] === 'none' ? 'none' : 'pause' } = options;
   const [natsPort, adminPort] = [await freePort(), await freePort()];

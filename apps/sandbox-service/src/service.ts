@@ -46,6 +46,7 @@ async function start(context: ServiceContext): Promise<StartedService> {
   const noUsers = await hostWithoutUserNamespaces({
     kernel: facts.kernel,
     tryIdmap: () => tryIdmap(config.root_dir),
+    stateDir: config.state_dir,
   });
   const handlers = new Handlers(
     [...probed.values()].map((handler) => {

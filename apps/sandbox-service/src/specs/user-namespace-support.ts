@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { messageOf } from '@gantry/errors';
 import type { KernelVersion } from '@gantry/oci-spec';
 import { array, nullish, object, safeParse, string } from 'valibot';
@@ -9,12 +11,15 @@ interface Facts {
   readonly kernel: KernelVersion;
   /** Throws where user namespaces or mapped ids are not to be had; see `tryIdmap` of @gantry/host. */
   readonly tryIdmap: () => Promise<void>;
+  /** Below it are the roots of pods. */
+  readonly stateDir: string;
 }
 
 /** Why no pod of this host can have a user namespace, whatever its handler; undefined when it can. */
 export async function hostWithoutUserNamespaces({
   kernel,
   tryIdmap,
+  stateDir,
 }: Facts): Promise<string | undefined> {
   const { major, minor } = neededKernel;
   if (kernel.major < major || (kernel.major === major && kernel.minor < minor)) {
@@ -22,10 +27,20 @@ export async function hostWithoutUserNamespaces({
   }
   try {
     await tryIdmap();
-    return undefined;
+    return await barrierAbove(stateDir);
   } catch (error) {
     return messageOf(error);
   }
+}
+
+/** The root of a pod is nobody outside: it has to come by all directories above its root file system. */
+async function barrierAbove(directory: string): Promise<string | undefined> {
+  for (let path = directory; path !== '/'; path = dirname(path)) {
+    if (((await stat(path)).mode & 0o001) === 0) {
+      return `others may not pass ${path}: chmod o+x it`;
+    }
+  }
+  return undefined;
 }
 
 // `linux.namespaces` of `<runtime> features` (OCI runtime spec, features.md).

@@ -1,4 +1,4 @@
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import type { RuntimeHandler } from './ports.ts';
 
 /** The runtime handlers of this node, by name, as they were probed at start. */
@@ -27,7 +27,7 @@ export class Handlers {
       const known = [...this.#handlers.keys()].join(', ');
       throw new RuntimeError(
         'invalid-argument',
-        `runtime handler "${name}" is not configured; known: ${known}`,
+        `runtime handler ${quote(name)} is not configured; known: ${known}`,
       );
     }
     if (handler.unusable !== undefined) {

@@ -34,10 +34,14 @@ function joined(
   return [...program, ...(args.length > 0 ? args : cmd)];
 }
 
-/** Where the program starts: the container's directory, else the image's, else the root. */
+/** Where the program starts: the container's directory, else the image's, else the root. A relative one is below the root. */
 export function workingDirOf(
   config: Pick<ContainerConfig, 'workingDir'>,
   image: Pick<ImageDefaults, 'workingDir'>,
 ): string {
-  return posix.join('/', config.workingDir || image.workingDir);
+  const path = config.workingDir || image.workingDir;
+  if (path.includes('\0')) {
+    throw new RuntimeError('invalid-argument', 'working_dir: has a zero byte in it');
+  }
+  return posix.join('/', path);
 }

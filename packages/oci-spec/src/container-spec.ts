@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import type { OciLinux, OciMount, OciProcess, OciSpec } from '@gantry/oci';
 import {
   type LinuxContainerSecurityContext,
@@ -128,10 +128,19 @@ function linuxOf(
     },
     ...(rootfsPropagation !== undefined && { rootfsPropagation }),
     ...(seccomp !== undefined && { seccomp }),
-    maskedPaths: privileged ? [] : [...security.maskedPaths],
-    readonlyPaths: privileged ? [] : [...security.readonlyPaths],
+    maskedPaths: privileged ? [] : absolute(security.maskedPaths, 'masked_paths'),
+    readonlyPaths: privileged ? [] : absolute(security.readonlyPaths, 'readonly_paths'),
     ...(input.selinux !== undefined && { mountLabel: input.selinux.mount }),
   };
+}
+
+function absolute(paths: readonly string[], field: string): string[] {
+  for (const path of paths) {
+    if (!path.startsWith('/') || path.includes('\0')) {
+      throw new RuntimeError('invalid-argument', `${field}: ${quote(path)} is no absolute path`);
+    }
+  }
+  return [...paths];
 }
 
 /** The `uidMappings` and `gidMappings` of a pod with its own user namespace. */

@@ -69,6 +69,8 @@ test('a limit of processes is the caller’s', () => {
 });
 
 const refused: readonly [init: Init, kind: string, message: RegExp, host?: ResourceFacts][] = [
+  [{ oomScoreAdj: 1001n }, 'invalid-argument', /^oom_score_adj: 1001/],
+  [{ oomScoreAdj: -1001n }, 'invalid-argument', /^oom_score_adj/],
   [{ cpuShares: -1n }, 'invalid-argument', /^cpu_shares: -1/],
   [{ cpuPeriod: -5n }, 'invalid-argument', /^cpu_period/],
   [{ cpuQuota: -2n }, 'invalid-argument', /^cpu_quota/],

@@ -25,6 +25,7 @@ export function linuxResources(
   if (resources === undefined) {
     return limits;
   }
+  checkOomScore(resources.oomScoreAdj);
   const cpu = cpuOf(resources);
   if (Object.keys(cpu).length > 0) {
     limits.cpu = cpu;
@@ -41,6 +42,13 @@ export function linuxResources(
     limits.unified = unifiedOf(resources.unified, host);
   }
   return limits;
+}
+
+/** proc_pid_oom_score_adj(5). What the host does not let us give is another matter: that is lifted. */
+function checkOomScore(score: bigint): void {
+  if (score < -1000n || score > 1000n) {
+    throw new RuntimeError('invalid-argument', `oom_score_adj: ${score} is not in -1000..1000`);
+  }
 }
 
 function cpuOf(resources: LinuxContainerResources): OciCpu {

@@ -32,6 +32,7 @@ export interface NamespaceRequest {
  */
 export function containerNamespaces(request: NamespaceRequest): OciNamespace[] {
   const { options, pod } = request;
+  checkModes(options);
   return [
     { type: 'mount' },
     ...shared('network', options?.network, pod.network),
@@ -42,6 +43,22 @@ export function containerNamespaces(request: NamespaceRequest): OciNamespace[] {
     ...(request.userNamespace ? joined('user', pod.user) : []),
     ...ownCgroup(request.privileged, request.cgroupVersion),
   ];
+}
+
+/** Protobuf carries modes that the CRI does not have: none of them may count as another. */
+function checkModes(options: NamespaceOption | undefined): void {
+  const { POD, CONTAINER, NODE, TARGET } = NamespaceMode;
+  const modes = { network: options?.network, ipc: options?.ipc, pid: options?.pid };
+  for (const [name, mode = POD] of Object.entries(modes)) {
+    const known: readonly NamespaceMode[] =
+      name === 'pid' ? [POD, CONTAINER, NODE, TARGET] : [POD, CONTAINER, NODE];
+    if (!known.includes(mode)) {
+      throw new RuntimeError(
+        'invalid-argument',
+        `namespace_options.${name}: mode ${String(mode)} does not exist`,
+      );
+    }
+  }
 }
 
 /** The namespaces of a pod's pause container: those with a path exist, the others it makes. */

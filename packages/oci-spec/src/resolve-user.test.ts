@@ -41,7 +41,6 @@ const cases: readonly [
   ['a number without an entry has group 0', { runAsUser: id(4711n) }, 4711, 0],
   ['a group is taken as it is', { runAsUser: id(1000n), runAsGroup: id(9n) }, 1000, 9],
   ['a name is looked up', { runAsUsername: 'app' }, 1000, 1001],
-  ['a name beats a number', { runAsUsername: 'app', runAsUser: id(5n) }, 1000, 1001],
   ['a name that is a number is one', { runAsUsername: '1000' }, 1000, 1001],
   ['a request beats the image', { runAsUser: id(0n), imageUser: 'app:video' }, 0, 0],
   ['image user by name', { imageUser: 'app' }, 1000, 1001],
@@ -87,6 +86,8 @@ for (const [what, changes, uid, gid, groups = [gid]] of cases) {
 
 const refused: readonly [what: string, changes: Partial<UserRequest>, message: RegExp][] = [
   ['a group without a user', { runAsGroup: id(5n), imageUser: 'app' }, /without user/],
+  ['a name beside a number', { runAsUsername: 'app', runAsUser: id(0n) }, /only one/],
+  ['a policy that is none', { supplementalGroupsPolicy: 42 as never }, /policy: 42/],
   ['an unknown name', { runAsUsername: 'ghost' }, /"ghost": not in .*passwd/],
   ['an unknown group of the image', { imageUser: 'app:ghosts' }, /"ghosts": not in .*group/],
   ['a name of a broken line', { runAsUsername: 'bad' }, /"bad"/],

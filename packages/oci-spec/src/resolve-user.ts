@@ -1,4 +1,4 @@
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import type { OciUser } from '@gantry/oci';
 import { SupplementalGroupsPolicy } from '@gantry/proto';
 import { type Account, accountsOf, type Group, groupsOf } from './account-files.ts';
@@ -23,17 +23,18 @@ const maxId = 0x7fffffff;
 /**
  * The user, group and further groups of a container's first process.
  *
- * A name beats a number beats the image's USER; with none of them it is root.
+ * A name or number beats the image's USER; with none of them it is root.
  * A numeric user needs no entry in /etc/passwd, and has group 0 without one.
  * With policy Merge, the groups that list the user in /etc/group are added.
  * The primary group is always among the further groups (CVE-2023-25173).
  *
- * Throws `invalid-argument` for a group without a user, a name that the image
- * does not know, and ids outside 0..2^31-1.
+ * Throws `invalid-argument` for a group without a user, a name beside a number,
+ * a name that the image does not know, and ids outside 0..2^31-1.
  */
 export function resolveUser(request: UserRequest): OciUser {
   const accounts = accountsOf(request.passwd);
   const groups = groupsOf(request.group);
+  checkPolicy(request.supplementalGroupsPolicy);
   const { user, group } = wanted(request);
 
   const account = accountOf(user, accounts);
@@ -52,7 +53,22 @@ export function resolveUser(request: UserRequest): OciUser {
   return { uid: account.uid, gid, additionalGids: [...additionalGids] };
 }
 
+function checkPolicy(policy: SupplementalGroupsPolicy): void {
+  if (policy !== SupplementalGroupsPolicy.Merge && policy !== SupplementalGroupsPolicy.Strict) {
+    throw new RuntimeError(
+      'invalid-argument',
+      `supplemental_groups_policy: ${String(policy)} is neither Merge nor Strict`,
+    );
+  }
+}
+
 function wanted(request: UserRequest): { user: string; group: string } {
+  if (request.runAsUser !== undefined && request.runAsUsername) {
+    throw new RuntimeError(
+      'invalid-argument',
+      `run_as_user and run_as_username: ${request.runAsUser.value} and ${quote(request.runAsUsername)} are given, only one can be`,
+    );
+  }
   const user = request.runAsUsername || request.runAsUser?.value.toString() || '';
   const group = request.runAsGroup?.value.toString() ?? '';
   if (user === '' && group !== '') {
@@ -82,7 +98,7 @@ function accountOf(user: string, accounts: readonly Account[]): Account {
   if (account === undefined) {
     throw new RuntimeError(
       'invalid-argument',
-      `user ${JSON.stringify(user)}: not in the image's /etc/passwd`,
+      `user ${quote(user)}: not in the image's /etc/passwd`,
     );
   }
   return { ...account, uid: checkId(account.uid, `user ${user}`) };
@@ -96,7 +112,7 @@ function gidOf(group: string, groups: readonly Group[]): number {
   if (found === undefined) {
     throw new RuntimeError(
       'invalid-argument',
-      `group ${JSON.stringify(group)}: not in the image's /etc/group`,
+      `group ${quote(group)}: not in the image's /etc/group`,
     );
   }
   return checkId(found.gid, `group ${group}`);

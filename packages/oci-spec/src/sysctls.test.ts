@@ -37,3 +37,25 @@ test('in a user namespace the range of groups is left alone', () => {
     ports,
   );
 });
+
+test('a device with dots in its name has a slash there', () => {
+  const sysctls = { 'net/ipv4/conf/eth0.100/forwarding': '1' };
+  const found = of({ linux: { sysctls } })['net.ipv4.conf.eth0/100.forwarding'];
+  assert.equal(found, '1');
+});
+
+for (const [name, options, message] of [
+  ['vm.swappiness', {}, /whole node/],
+  ['kernel.core_pattern', {}, /whole node/],
+  ['../../etc/passwd', {}, /no name/],
+  ['net/../vm/swappiness', {}, /no name/],
+  ['net.ipv4/../../vm.swappiness', {}, /no name/],
+  ['net.ipv4.ip_forward', { network: NamespaceMode.NODE }, /network of the host/],
+  ['kernel.shm_rmid_forced', { ipc: NamespaceMode.NODE }, /IPC of the host/],
+  ['fs.mqueue.msg_max', { ipc: NamespaceMode.NODE }, /IPC of the host/],
+] as const) {
+  test(`the sysctl ${name} is refused`, () => {
+    const linux = { sysctls: { [name]: '1' }, securityContext: { namespaceOptions: options } };
+    assert.throws(() => of({ linux }), { kind: 'invalid-argument', message });
+  });
+}

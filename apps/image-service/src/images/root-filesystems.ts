@@ -1,10 +1,10 @@
 import { chmod, chown, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isKind, RuntimeError } from '@gantry/errors';
+import { isKind, quote, RuntimeError } from '@gantry/errors';
 import type { Digest } from '@gantry/oci';
 import type { RootRecord } from '../store/root-records.ts';
 import type { TemporarySpace } from '../store/temporary-space.ts';
-import { type ImageStore, releaseUnusedChain, removeUnusedLayer } from './image-store.ts';
+import { type ImageStore, removeUnusedLayer, settleChain } from './image-store.ts';
 
 interface Deps {
   readonly store: ImageStore;
@@ -93,7 +93,7 @@ export class RootFilesystemStore {
     }
     store.roots.remove(ownerId);
     const { id } = record.image;
-    await releaseUnusedChain(store, id, record.diffIds);
+    await settleChain(store, record.diffIds);
     if (store.images.get(id) === undefined) {
       for (const diffId of new Set(record.diffIds)) {
         await removeUnusedLayer(store, diffId);
@@ -125,7 +125,7 @@ export class RootFilesystemStore {
         }
       }
       if (!options.pullIfMissing) {
-        throw new RuntimeError('not-found', `image ${JSON.stringify(image)}: not on this node`);
+        throw new RuntimeError('not-found', `image ${quote(image)}: not on this node`);
       }
       await pull(image, options.signal);
     }

@@ -1,6 +1,7 @@
 import { isAbsolute, join } from 'node:path';
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import type { ContainerConfig, ContainerMetadata, ImageSpec, Mount } from '@gantry/proto';
+import { checkName, checkPath } from '../client-text.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
 import { isImageVolume } from './image-volumes.ts';
 
@@ -16,24 +17,38 @@ export function checkContainerConfig(config: ContainerConfig | undefined): Check
   if (config === undefined || metadata === undefined) {
     throw invalid('config.metadata: missing');
   }
-  if (metadata.name === '') {
-    throw invalid('config.metadata.name: must not be empty');
-  }
+  checkName('create container: config.metadata.name', metadata.name);
   if (image === undefined || image.image === '') {
     throw invalid('config.image.image: must not be empty');
   }
+  if (config.CDIDevices.length > 0) {
+    const names = config.CDIDevices.map(({ name }) => quote(name)).join(', ');
+    throw invalid(`config.CDI_devices: ${names}: CDI devices are not supported yet`);
+  }
+  for (const { containerPath } of config.devices) {
+    if (containerPath !== '') {
+      checkPath('create container: config.devices: container_path', containerPath);
+    }
+  }
   if (config.logPath.includes('\0') || config.logPath.split('/').includes('..')) {
-    throw invalid(`config.log_path: "${config.logPath}" leaves the log directory of the pod`);
+    throw invalid(`config.log_path: ${quote(config.logPath)} leaves the log directory of the pod`);
   }
   config.mounts.forEach(checkImageVolume);
   return { ...config, metadata, image };
 }
 
 function checkImageVolume(mount: Mount): void {
+  const field = `config.mounts: ${quote(mount.containerPath)}`;
   if (!isImageVolume(mount)) {
+    if (mount.imageSubPath !== '') {
+      throw invalid(`${field}: image_sub_path is given without an image`);
+    }
     return;
   }
-  const field = `config.mounts: ${mount.containerPath}`;
+  // A kubelet checks as much; links in the image can't lead out of it either way.
+  if (isAbsolute(mount.imageSubPath) || /\0|(^|\/)\.\.(\/|$)/.test(mount.imageSubPath)) {
+    throw invalid(`${field}: image_sub_path ${quote(mount.imageSubPath)} leaves the image`);
+  }
   if (mount.hostPath !== '') {
     throw invalid(`${field}: an image volume takes no host_path`);
   }
@@ -49,7 +64,7 @@ export function logPathOf(sandbox: Sandbox, config: ContainerConfig): string | u
     return undefined;
   }
   if (isAbsolute(config.logPath)) {
-    throw invalid(`config.log_path: "${config.logPath}" must be relative`);
+    throw invalid(`config.log_path: ${quote(config.logPath)} must be relative`);
   }
   return join(logDirectory, config.logPath);
 }

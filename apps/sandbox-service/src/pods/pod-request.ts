@@ -1,4 +1,5 @@
-import { RuntimeError } from '@gantry/errors';
+import { isIP } from 'node:net';
+import { quote, RuntimeError } from '@gantry/errors';
 import { userMappingsOf } from '@gantry/oci-spec';
 import {
   NamespaceMode,
@@ -6,7 +7,16 @@ import {
   type PodSandboxMetadata,
   Protocol,
 } from '@gantry/proto';
+import { checkName, checkPath } from '../client-text.ts';
 import type { PodNetwork, PortMapping } from '../ports.ts';
+
+// Protobuf carries numbers that are none of these.
+const protocols: readonly Protocol[] = [Protocol.TCP, Protocol.UDP, Protocol.SCTP];
+const pidModes: readonly NamespaceMode[] = [
+  NamespaceMode.POD,
+  NamespaceMode.CONTAINER,
+  NamespaceMode.NODE,
+];
 
 /** HOST_NAME_MAX of Linux. */
 const maxHostnameBytes = 64;
@@ -21,21 +31,23 @@ export function checkPodConfig(config: PodSandboxConfig | undefined): CheckedPod
     throw invalid('config.metadata: missing');
   }
   for (const key of ['name', 'namespace', 'uid'] as const) {
-    if (metadata[key] === '') {
-      throw invalid(`config.metadata.${key}: must not be empty`);
-    }
+    checkName(`config.metadata.${key}`, metadata[key]);
   }
   if (config.logDirectory !== '') {
     checkPath('config.log_directory', config.logDirectory);
   }
   const parent = config.linux?.cgroupParent ?? '';
-  if (parent.split('/').includes('..') || parent.includes('\0')) {
-    throw invalid(`config.linux.cgroup_parent: "${parent}" is not a clean path`);
+  if (!isCgroupPath(parent)) {
+    throw invalid(`config.linux.cgroup_parent: ${quote(parent)} is not a clean path`);
   }
   if (Buffer.byteLength(config.hostname) > maxHostnameBytes) {
     throw invalid(`config.hostname: longer than ${String(maxHostnameBytes)} bytes`);
   }
+  if (/[\s/\p{Cc}]/u.test(config.hostname)) {
+    throw invalid(`config.hostname: ${quote(config.hostname)} is no host name`);
+  }
   checkDns(config);
+  checkPorts(config);
   checkNamespaces(config);
   return { ...config, metadata };
 }
@@ -88,12 +100,60 @@ function protocolOf(protocol: Protocol): PortMapping['protocol'] {
   }
 }
 
+/** The longest name of a directory (NAME_MAX). */
+const maxPartBytes = 255;
+
+function isCgroupPath(path: string): boolean {
+  return (
+    !path.includes('\0') &&
+    path.split('/').every((part) => part !== '..' && Buffer.byteLength(part) <= maxPartBytes)
+  );
+}
+
+/** Those without a host port only inform. */
+function checkPorts({ portMappings }: PodSandboxConfig): void {
+  const taken = new Set<string>();
+  for (const mapping of portMappings) {
+    checkPort(mapping);
+    const { protocol, hostPort, hostIp } = mapping;
+    const key = `${String(protocol)} ${hostIp} ${hostPort}`;
+    if (hostPort !== 0 && taken.has(key)) {
+      throw invalid(`config.port_mappings: host_port ${hostPort} is given twice`);
+    }
+    taken.add(key);
+  }
+}
+
+function checkPort({
+  protocol,
+  hostPort,
+  containerPort,
+  hostIp,
+}: PodSandboxConfig['portMappings'][number]): void {
+  if (!protocols.includes(protocol)) {
+    throw invalid(`config.port_mappings: protocol ${String(protocol)} does not exist`);
+  }
+  if (hostPort !== 0 && !isPort(hostPort)) {
+    throw invalid(`config.port_mappings: host_port ${hostPort} is no port`);
+  }
+  if (!isPort(containerPort) && (hostPort !== 0 || containerPort !== 0)) {
+    throw invalid(`config.port_mappings: container_port ${containerPort} is no port`);
+  }
+  if (hostIp !== '' && isIP(hostIp) === 0) {
+    throw invalid(`config.port_mappings: host_ip ${quote(hostIp)} is no address`);
+  }
+}
+
+function isPort(port: number): boolean {
+  return port >= 1 && port <= 65_535;
+}
+
 /** Each becomes a word of resolv.conf: a line break in it would be another setting. */
 function checkDns({ dnsConfig }: PodSandboxConfig): void {
   const { servers = [], searches = [], options = [] } = dnsConfig ?? {};
   for (const word of [...servers, ...searches, ...options]) {
     if (/[\s\0]/.test(word)) {
-      throw invalid(`config.dns_config: ${JSON.stringify(word)} is more than one word`);
+      throw invalid(`config.dns_config: ${quote(word)} is more than one word`);
     }
   }
 }
@@ -112,15 +172,11 @@ function checkNamespaces(config: PodSandboxConfig): void {
   if (options.pid === NamespaceMode.TARGET) {
     throw invalid(`${field}.pid: TARGET is for containers`);
   }
+  if (!pidModes.includes(options.pid)) {
+    throw invalid(`${field}.pid: mode ${String(options.pid)} does not exist`);
+  }
   // Throws for mappings that no namespace can have.
   userMappingsOf(options);
-}
-
-/** Throws `invalid-argument` unless `path` is absolute and stays where it says. */
-export function checkPath(field: string, path: string): void {
-  if (!path.startsWith('/') || path.includes('\0') || path.split('/').includes('..')) {
-    throw invalid(`${field}: "${path}" is not a clean absolute path`);
-  }
 }
 
 function invalid(message: string): RuntimeError {

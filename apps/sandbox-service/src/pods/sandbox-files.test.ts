@@ -90,7 +90,8 @@ test('a failure is told when nothing is in the making any more', async (t) => {
   await writeFile(join(base, 'file'), '');
   const config = create(PodSandboxConfigSchema, { logDirectory: join(base, 'file', 'logs') });
   const failed = assert.rejects(makeSandboxFiles(deps, { id, config, facts: { ownShm: true } }), {
-    code: 'ENOTDIR',
+    kind: 'invalid-argument',
+    message: /log_directory/,
   });
   setTimeout(resolve, 20);
   await failed;

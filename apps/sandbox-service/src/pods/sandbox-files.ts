@@ -1,10 +1,11 @@
 import { chown, mkdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { quote, RuntimeError } from '@gantry/errors';
 import { writeFileAtomic } from '@gantry/host';
 import type { DNSConfig, PodSandboxConfig } from '@gantry/proto';
 import { NamespaceMode } from '@gantry/proto';
-import { isMissing } from '../errno.ts';
+import { isBadPath, isMissing } from '../errno.ts';
 import { finishAll } from '../finish-all.ts';
 import type { Paths } from '../paths.ts';
 import type { Mounts } from '../ports.ts';
@@ -111,6 +112,14 @@ async function makeShm(mounts: Mounts, target: string, owner: Owner): Promise<vo
 
 async function makeLogDirectory(path: string): Promise<void> {
   if (path !== '') {
-    await mkdir(path, { recursive: true, mode: 0o755 });
+    try {
+      await mkdir(path, { recursive: true, mode: 0o755 });
+    } catch (cause) {
+      if (isBadPath(cause)) {
+        const message = `config.log_directory: ${quote(path)} can't be a directory`;
+        throw new RuntimeError('invalid-argument', message, { cause });
+      }
+      throw cause;
+    }
   }
 }

@@ -1,3 +1,4 @@
+import { RuntimeError } from '@gantry/errors';
 import type { ContainerStops } from '../containers/stop-container.ts';
 import type { Records } from '../store/records.ts';
 import type { RuntimeMethod } from './handlers.ts';
@@ -10,6 +11,9 @@ interface Deps {
 /** A container that is unknown, or does not run, is a success. The timeout is in seconds. */
 export function stopContainer({ records, stops }: Deps): RuntimeMethod<'stopContainer'> {
   return async ({ containerId, timeout }, { signal }) => {
+    if (timeout < 0n) {
+      throw new RuntimeError('invalid-argument', `stop container: timeout ${timeout} is negative`);
+    }
     const container = records.findContainer(containerId);
     if (container !== undefined) {
       await stops.stop(container.id, Number(timeout) * 1000, { signal });

@@ -1,7 +1,7 @@
-import { lstat, readFile } from 'node:fs/promises';
+import { lstat, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '@gantry/config';
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import { resolveInRoot } from '@gantry/host';
 import { type ImageConfig, parseImageConfig } from '@gantry/oci';
 import {
@@ -35,6 +35,7 @@ import { appArmorFacts, type StaticFacts } from './host-facts.ts';
 import { resolveMounts } from './resolve-mounts.ts';
 
 const maxAccountFileBytes = 4 << 20;
+const maxProfileBytes = 4 << 20;
 
 interface Deps {
   readonly facts: StaticFacts;
@@ -175,11 +176,11 @@ function targetNamespace(deps: Deps, { config, sandboxId }: Container): string |
   if (options?.pid !== NamespaceMode.TARGET) {
     return undefined;
   }
-  const target = deps.records.findContainer(options.targetId);
+  const target = options.targetId === '' ? undefined : deps.records.findContainer(options.targetId);
   if (target?.sandboxId !== sandboxId || target.phase !== 'running' || !target.facts.init) {
     throw new RuntimeError(
       'invalid-argument',
-      `config.linux.security_context.namespace_options.target_id: "${options.targetId}" is no running container of this pod`,
+      `config.linux.security_context.namespace_options.target_id: ${quote(options.targetId)} is no running container of this pod`,
     );
   }
   return namespacesOfPid(target.facts.init.pid).pid;
@@ -194,6 +195,11 @@ async function localhostProfile(
   }
   const what = `seccomp profile ${request.path}`;
   try {
+    const stats = await stat(request.path);
+    // The client names any file of the host: no device that never ends.
+    if (!stats.isFile() || stats.size > maxProfileBytes) {
+      throw new RuntimeError('invalid-argument', `${what}: not a plain small file`);
+    }
     return parseSeccompProfile(await readFile(request.path, 'utf8'), what);
   } catch (cause) {
     if (isMissing(cause)) {

@@ -1,8 +1,8 @@
 import { mkdir, readFile, realpath } from 'node:fs/promises';
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import type { ResolvedMount } from '@gantry/oci-spec';
 import { type Mount, MountPropagation } from '@gantry/proto';
-import { isMissing } from '../errno.ts';
+import { isBadPath, isMissing } from '../errno.ts';
 
 type Propagation = NonNullable<ResolvedMount['propagation']>;
 
@@ -51,11 +51,24 @@ export async function sourceOf({
     return await realpath(hostPath);
   } catch (error) {
     if (!isMissing(error)) {
-      throw error;
+      throw unusable(field, hostPath, error);
     }
   }
-  await mkdir(hostPath, { recursive: true, mode: 0o755 });
-  return realpath(hostPath);
+  try {
+    await mkdir(hostPath, { recursive: true, mode: 0o755 });
+    return await realpath(hostPath);
+  } catch (cause) {
+    throw unusable(field, hostPath, cause);
+  }
+}
+
+/** A path that the client chose badly, and no trouble of ours: links in a circle, a file on the way, too long. */
+function unusable(field: string, hostPath: string, cause: unknown): unknown {
+  return isBadPath(cause)
+    ? new RuntimeError('invalid-argument', `${field}: host_path ${quote(hostPath)} leads nowhere`, {
+        cause,
+      })
+    : cause;
 }
 
 interface TableEntry extends Propagation {

@@ -1,4 +1,4 @@
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import { openStore, type Store } from '@gantry/store';
 import type { ObjectId } from '../ids.ts';
 import { Journal } from '../journal/journal.ts';
@@ -90,6 +90,11 @@ function found<T>(id: ObjectId | undefined, find: (id: ObjectId) => T | undefine
   return id === undefined ? undefined : find(id);
 }
 
+/** What an id may look like is shown as it is. */
+function shownId(text: string): string {
+  return /^[\w.-]{1,64}$/.test(text) ? text : quote(text);
+}
+
 function unknownId(what: string, text: string): never {
-  throw new RuntimeError('not-found', `${what} ${text}: not found`);
+  throw new RuntimeError('not-found', `${what} ${shownId(text)}: not found`);
 }

@@ -1,0 +1,149 @@
+import { RuntimeError } from '@gantry/errors';
+import type { OciDevice, OciLinux, OciMount, OciProcess, OciSpec } from '@gantry/oci';
+import { definite, withHook } from '../hooks/hook-file.ts';
+import type { CdiDeviceNode, CdiEdits } from './cdi-spec.ts';
+
+/** A node with what the host says of it. */
+export type FoundNode = Pick<OciDevice, 'type' | 'major' | 'minor' | 'fileMode'>;
+
+/**
+ * A spec as CDI edits change it (Container Device Interface, SPEC.md). `found`
+ * are the nodes of the host that `nodesToFind` names. Throws `failed-precondition`
+ * for a node that is neither described nor there.
+ */
+export function applyCdiEdits(
+  spec: OciSpec,
+  edits: readonly CdiEdits[],
+  found: ReadonlyMap<string, FoundNode>,
+): OciSpec {
+  return edits.reduce<OciSpec>((before, edit) => {
+    const changed: OciSpec = {
+      ...before,
+      process: processWith(before.process, edit),
+      mounts: mountsWith(before.mounts, edit),
+      linux: linuxWith(before, edit, found),
+    };
+    return edit.hooks.reduce(
+      (all, { hookName, ...hook }) => withHook(all, [hookName], definite(hook)),
+      changed,
+    );
+  }, spec);
+}
+
+/** Paths of nodes whose type and numbers the edits leave to the host. */
+export function nodesToFind(edits: readonly CdiEdits[]): readonly string[] {
+  const nodes = edits.flatMap(({ deviceNodes }) => deviceNodes);
+  return [...new Set(nodes.filter((node) => !isDescribed(node)).map(hostPathOf))];
+}
+
+function isDescribed({ type, major, minor }: CdiDeviceNode): boolean {
+  return type === 'p' || (type !== undefined && major !== undefined && minor !== undefined);
+}
+
+function hostPathOf({ path, hostPath }: CdiDeviceNode): string {
+  return hostPath ?? path;
+}
+
+function processWith(process: OciProcess, { env, additionalGids }: CdiEdits): OciProcess {
+  const names = new Set(env.map(nameOf));
+  const { additionalGids: had = [] } = process.user;
+  const gids = additionalGids.filter((gid) => gid !== 0 && !had.includes(gid));
+  return {
+    ...process,
+    env: [...process.env.filter((line) => !names.has(nameOf(line))), ...env],
+    ...(gids.length === 0
+      ? {}
+      : { user: { ...process.user, additionalGids: [...had, ...new Set(gids)] } }),
+  };
+}
+
+function nameOf(line: string): string {
+  return line.slice(0, line.indexOf('='));
+}
+
+function mountsWith(mounts: readonly OciMount[], edit: CdiEdits): OciMount[] {
+  const added = edit.mounts.map(
+    ({ hostPath, containerPath, options, type }): OciMount => ({
+      destination: containerPath,
+      source: hostPath,
+      options,
+      // A bind is told by its options; runtimes want a word for the type all the same.
+      type: type ?? 'bind',
+    }),
+  );
+  const taken = new Set(added.map(({ destination }) => destination));
+  return [...mounts.filter(({ destination }) => !taken.has(destination)), ...added].sort(
+    (a, b) => depthOf(a) - depthOf(b),
+  );
+}
+
+function depthOf({ destination }: OciMount): number {
+  return destination.split('/').length;
+}
+
+function linuxWith(
+  { linux, process }: OciSpec,
+  { deviceNodes, intelRdt }: CdiEdits,
+  found: ReadonlyMap<string, FoundNode>,
+): OciLinux {
+  const nodes = deviceNodes.map((node) => ({
+    device: deviceOf(node, process, found),
+    access: node.permissions || 'rwm',
+  }));
+  const taken = new Set(nodes.map(({ device }) => device.path));
+  const rules = nodes
+    .filter(({ device: { type } }) => type !== 'p')
+    .map(({ device: { type, major, minor }, access }) => ({
+      allow: true,
+      type: type === 'b' ? ('b' as const) : ('c' as const),
+      ...(major !== undefined && { major }),
+      ...(minor !== undefined && { minor }),
+      access,
+    }));
+  const { enableCMT: _, enableMBM: __, ...rdt } = intelRdt ?? {};
+  return {
+    ...linux,
+    devices: [
+      ...(linux.devices ?? []).filter(({ path }) => !taken.has(path)),
+      ...nodes.map(({ device }) => device),
+    ],
+    resources: {
+      ...linux.resources,
+      devices: [...(linux.resources?.devices ?? []), ...rules],
+    },
+    ...(intelRdt === undefined ? {} : { intelRdt: defined(rdt) }),
+  };
+}
+
+function deviceOf(
+  node: CdiDeviceNode,
+  { user }: OciProcess,
+  found: ReadonlyMap<string, FoundNode>,
+): OciDevice {
+  const host = isDescribed(node) ? undefined : found.get(hostPathOf(node));
+  const type = node.type ?? host?.type;
+  if (type === undefined || (host === undefined && !isDescribed(node))) {
+    const message = `CDI device node ${node.path}: ${hostPathOf(node)} is no device of this host`;
+    throw new RuntimeError('failed-precondition', message);
+  }
+  // Who runs as somebody is meant to use what it is given.
+  const [uid, gid] = [node.uid ?? user.uid, node.gid ?? user.gid];
+  return defined({
+    path: node.path,
+    type,
+    major: node.major ?? host?.major,
+    minor: node.minor ?? host?.minor,
+    fileMode: node.fileMode ?? host?.fileMode,
+    uid: node.uid === undefined && uid === 0 ? undefined : uid,
+    gid: node.gid === undefined && gid === 0 ? undefined : gid,
+  });
+}
+
+type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+
+/** Without the keys that have no value. */
+function defined<T extends object>(fields: T): Partial<Defined<T>> & Pick<Defined<T>, never> & T {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined),
+  ) as T & Partial<Defined<T>>;
+}

@@ -44,6 +44,8 @@ export type Infra = 'pause' | 'none';
 export interface StackOptions {
   /** GANTRY_E2E_INFRA unless said otherwise, and without that a pause container. */
   readonly infra?: Infra;
+  /** More lines of its [cni]. */
+  readonly cni?: string;
   /** More lines of config.toml, put at its end. */
   readonly config?: string;
   readonly environment?: Readonly<Record<string, string>>;
@@ -99,6 +101,7 @@ port = ${natsPort}
 [cni]
 conf_dir = "${paths.cniConfDir}"
 bin_dirs = ["${join(dir, 'plugins')}", "/usr/lib/cni", "/opt/cni/bin"]
+${options.cni ?? ''}
 [pods]
 infra = "${infra}"
 cgroup_parent = "${paths.cgroupParent}"

@@ -240,6 +240,15 @@ export class FakeHost {
         return Promise.resolve();
       },
       status: () => ({ ready: this.networkReady, reason: '', message: '' }),
+      describe: () => ({ name: 'fake' }),
+      setPodCidr: () => Promise.resolve(),
+      collect: (isKnown) => {
+        const stale = [...this.addresses.keys()].filter((id) => !isKnown(id));
+        for (const id of stale) {
+          this.addresses.delete(id);
+        }
+        return Promise.resolve(stale);
+      },
     };
   }
 

@@ -79,6 +79,20 @@ export interface Network {
   ): Promise<void>;
   /** Cheap: read at every Status call. */
   status(): NetworkStatus;
+  /** The configuration in force and where it comes from, for the eyes of an operator. */
+  describe(): unknown;
+  /**
+   * The ranges of the node, as a kubelet tells them: where a template is
+   * configured and nobody else has brought a configuration, one is made of it.
+   * Throws `invalid-argument` for what are no ranges, `failed-precondition` for
+   * a template that can't be used.
+   */
+  setPodCidr(podCidr: string): Promise<void>;
+  /**
+   * Detaches the pods that are not known, after their records were lost, and has
+   * plugins (CNI 1.1) forget what they know beyond the others. Returns who was detached.
+   */
+  collect(isKnown: (sandboxId: string) => boolean): Promise<readonly string[]>;
 }
 
 /** A runtime handler as probed at start. */

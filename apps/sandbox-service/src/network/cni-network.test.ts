@@ -20,7 +20,8 @@ const mapping = { protocol: 'tcp', containerPort: 80, hostPort: 8080, hostIp: ''
 
 async function open(t: TestContext, bed: PluginBed): Promise<Network> {
   const binDirs = [join(bed.dir, 'none'), bed.binDir];
-  const network = await openCniNetwork({ confDir: bed.confDir, binDirs, timeoutMs: 5000 });
+  const { confDir, cacheDir } = bed;
+  const network = await openCniNetwork({ confDir, binDirs, timeoutMs: 5000, cacheDir });
   t.after(() => network[Symbol.asyncDispose]());
   return network;
 }
@@ -38,6 +39,8 @@ async function commands(bed: PluginBed): Promise<string[]> {
 
 test('the network becomes ready when a configuration appears, and says why it is not', async (t) => {
   const bed = await makePluginBed(t);
+  await bed.addPlugin('first', goodPlugin);
+  await bed.addPlugin('second', goodPlugin);
   const network = await open(t, bed);
   const missing = `cni config uninitialized: no configuration in ${bed.confDir}`;
   assert.deepEqual(network.status(), {
@@ -172,6 +175,7 @@ test('each way a plugin can go wrong is told apart', async (t) => {
     await bed.addPlugin('only', `[ "$CNI_COMMAND" = DEL ] && exit 0\n${script}`);
     await using network = await openCniNetwork({
       confDir: bed.confDir,
+      cacheDir: bed.cacheDir,
       binDirs: [bed.binDir],
       timeoutMs: 300,
     });

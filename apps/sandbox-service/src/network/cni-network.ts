@@ -1,14 +1,18 @@
 import { statfs } from 'node:fs/promises';
+import { join } from 'node:path';
 import { isKind, kindOf, messageOf, RuntimeError } from '@gantry/errors';
 import type { Attachment, CallOptions, Network, NetworkStatus, PodNetwork } from '../ports.ts';
+import { AttachmentCache, type CachedAttachment } from './attachment-cache.ts';
 import {
   type ConfigDirectory,
   notReady,
   openConfigDirectory,
   requireConfig,
 } from './config-directory.ts';
+import { generateConfig, generatedFile, parsePodCidr } from './generate-config.ts';
 import { isIdle } from './idle-plugin.ts';
 import { isAtLeast, type NetworkConfig, parseNetworkConfig } from './network-config.ts';
+import { NetworkHealth } from './network-health.ts';
 import { ipsOf } from './plugin-result.ts';
 import {
   type CapabilityValues,
@@ -16,7 +20,7 @@ import {
   cniArgs,
   runtimeConfigOf,
 } from './pod-arguments.ts';
-import { type PluginCall, runPlugin } from './run-plugin.ts';
+import { type PodCall, runPlugin } from './run-plugin.ts';
 
 export interface CniOptions {
   readonly confDir: string;
@@ -24,6 +28,10 @@ export interface CniOptions {
   readonly binDirs: readonly string[];
   /** One plugin call may take so long. */
   readonly timeoutMs: number;
+  /** Where it is kept what was attached; outlives a reboot. */
+  readonly cacheDir: string;
+  /** From which a configuration is made when a kubelet tells the node's ranges; empty for none. */
+  readonly confTemplate?: string;
 }
 
 /** The pod's interface; the kubelet and every plugin expect this name. */
@@ -45,10 +53,14 @@ interface Step {
 class CniNetwork implements Network, AsyncDisposable {
   readonly #options: CniOptions;
   readonly #directory: ConfigDirectory;
+  readonly #health: NetworkHealth;
+  readonly #cache: AttachmentCache;
 
   constructor(options: CniOptions, directory: ConfigDirectory) {
     this.#options = options;
     this.#directory = directory;
+    this.#health = new NetworkHealth(options);
+    this.#cache = new AttachmentCache(options.cacheDir);
   }
 
   async plan(): Promise<NetworkConfig> {
@@ -58,20 +70,82 @@ class CniNetwork implements Network, AsyncDisposable {
 
   status(): NetworkStatus {
     const { current } = this.#directory;
-    return 'fault' in current
-      ? { ready: false, reason: 'NetworkPluginNotReady', message: notReady(current.fault) }
-      : { ready: true, reason: '', message: '' };
+    const message =
+      'fault' in current ? notReady(current.fault) : this.#health.faultOf(current.config);
+    return message === undefined
+      ? { ready: true, reason: '', message: '' }
+      : { ready: false, reason: 'NetworkPluginNotReady', message };
+  }
+
+  describe(): unknown {
+    const { current } = this.#directory;
+    const { confDir, binDirs } = this.#options;
+    return { confDir, binDirs, ...current };
+  }
+
+  async setPodCidr(podCidr: string): Promise<void> {
+    const { confDir, confTemplate: template = '' } = this.#options;
+    const ranges = parsePodCidr(podCidr);
+    if (template === '') {
+      return;
+    }
+    const loaded = await this.#directory.reload();
+    // Somebody else's configuration is not ours to replace.
+    if ('fault' in loaded || loaded.file === join(confDir, generatedFile)) {
+      await generateConfig({ confDir, template }, ranges);
+      await this.#directory.reload();
+    }
+  }
+
+  async collect(isKnown: (sandboxId: string) => boolean): Promise<readonly string[]> {
+    const stale = (await this.#cache.list()).filter(({ pod }) => !isKnown(pod.sandboxId));
+    for (const { pod, config, result } of stale) {
+      await this.detach(pod, { config, result });
+    }
+    await this.#cache.exclusively(async () => {
+      await this.#collectByPlugins(await this.#cache.list());
+    });
+    return stale.map(({ pod }) => pod.sandboxId);
+  }
+
+  /** Each network is told of all that is attached to it (CNI spec 1.1, section "GC"). */
+  async #collectByPlugins(attached: readonly CachedAttachment[]): Promise<void> {
+    const { current } = this.#directory;
+    const configs = attached.map(({ config }) => parseNetworkConfig(config));
+    const networks = new Map(configs.map((config) => [config.name, config]));
+    if (!('fault' in current)) {
+      networks.set(current.config.name, current.config);
+    }
+    for (const network of networks.values()) {
+      if (isAtLeast(network.cniVersion, '1.1.0') && network.disableGC !== true) {
+        const valid = attached.filter((_, index) => configs[index]?.name === network.name);
+        await this.#collectIn(network, valid);
+      }
+    }
+  }
+
+  async #collectIn(network: NetworkConfig, valid: readonly CachedAttachment[]): Promise<void> {
+    const { cniVersion, name, plugins } = network;
+    const attachments = valid.map(({ pod }) => ({ containerID: pod.sandboxId, ifname: ifName }));
+    for (const { capabilities: _, ...own } of plugins) {
+      const config = { ...own, cniVersion, name, 'cni.dev/valid-attachments': attachments };
+      await runPlugin({ command: 'GC', type: own.type, network: name, config }, this.#options);
+    }
   }
 
   async attach(pod: PodNetwork, config: unknown, options: CallOptions = {}): Promise<Attachment> {
     const network = parseNetworkConfig(config);
     const args = cniArgs(pod);
     const values = capabilityValues(pod);
+    await this.#cache.add({ pod, config: network });
     try {
-      return await this.#add(pod, network, values, args, options.signal);
+      const attachment = await this.#add(pod, network, values, args, options.signal);
+      await this.#cache.complete({ pod, config: network, result: attachment.result });
+      return attachment;
     } catch (error) {
       const faults = await this.#undoAdd(pod, network, values, args);
       if (faults.length === 0) {
+        await this.#cache.remove(pod.sandboxId);
         throw error;
       }
       // Its words are in the message already: as a cause they would be told twice.
@@ -143,6 +217,7 @@ class CniNetwork implements Network, AsyncDisposable {
         }
       }
     }
+    await this.#cache.remove(pod.sandboxId);
   }
 
   async #del(
@@ -167,12 +242,12 @@ class CniNetwork implements Network, AsyncDisposable {
   }
 
   #callOf(
-    command: PluginCall['command'],
+    command: PodCall['command'],
     step: Step,
     pod: PodNetwork,
     network: NetworkConfig,
     prevResult: unknown,
-  ): Omit<PluginCall, 'netnsPath' | 'args'> {
+  ): Omit<PodCall, 'netnsPath' | 'args'> {
     const config = prevResult === undefined ? step.config : { ...step.config, prevResult };
     return {
       command,
@@ -186,6 +261,7 @@ class CniNetwork implements Network, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#directory[Symbol.asyncDispose]();
+    await this.#health.settled();
   }
 }
 

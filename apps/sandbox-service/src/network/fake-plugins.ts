@@ -9,6 +9,7 @@ export interface PluginBed {
   readonly dir: string;
   readonly binDir: string;
   readonly confDir: string;
+  readonly cacheDir: string;
   /** Writes a plugin; `script` is what /bin/sh runs after the call has been logged. */
   addPlugin(name: string, script: string): Promise<void>;
   addConfig(file: string, content: unknown): Promise<void>;
@@ -39,6 +40,7 @@ export async function makePluginBed(t: TestContext): Promise<PluginBed> {
     dir,
     binDir,
     confDir,
+    cacheDir: join(dir, 'cache'),
     addPlugin: async (name, script) => {
       const entry = `${log}/$(date +%s%N).$CNI_COMMAND.${name}`;
       const text = `#!/bin/sh\ne="${entry}"\ncat > "$e.stdin"; env > "$e.env"\n${script}\n`;

@@ -21,6 +21,7 @@ const configList = looseObject({
   cniVersion: optional(string(), '0.2.0'),
   name: pipe(string(), minLength(1)),
   plugins: pipe(array(plugin), minLength(1, 'must name at least one plugin')),
+  disableGC: optional(boolean()),
 });
 
 /** One plugin's part of a network configuration; `type` names its binary. */
@@ -31,6 +32,8 @@ export interface NetworkConfig {
   readonly cniVersion: string;
   readonly name: string;
   readonly plugins: readonly PluginConfig[];
+  /** Another runtime uses the network too: nothing of it may be collected. */
+  readonly disableGC?: boolean;
 }
 
 /** Every version of the CNI spec up to now; a configuration that names none is of the oldest. */
@@ -49,7 +52,7 @@ export function parseNetworkConfig(data: unknown): NetworkConfig {
     });
     throw new RuntimeError('failed-precondition', faults.join('; '));
   }
-  const { cniVersion, name, plugins } = result.output;
+  const { cniVersion, name, plugins, disableGC } = result.output;
   if (!knownVersions.includes(cniVersion)) {
     throw new RuntimeError(
       'failed-precondition',
@@ -63,7 +66,7 @@ export function parseNetworkConfig(data: unknown): NetworkConfig {
       `plugin type ${JSON.stringify(bad.type)} is a path`,
     );
   }
-  return { cniVersion, name, plugins };
+  return { cniVersion, name, plugins, ...(disableGC === undefined ? {} : { disableGC }) };
 }
 
 function wrapSinglePlugin(data: unknown): unknown {

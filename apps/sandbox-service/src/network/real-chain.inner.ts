@@ -42,7 +42,8 @@ test('pods are attached to a real bridge and leave nothing when they are detache
   const list = { cniVersion: '1.0.0', name: 'real', plugins };
   await writeFile(join(confDir, '10-real.conflist'), JSON.stringify(list));
   const binDirs = ['/opt/cni/bin', '/usr/lib/cni'];
-  await using network = await openCniNetwork({ confDir, binDirs, timeoutMs: 30_000 });
+  const cacheDir = join(dir, 'cache');
+  await using network = await openCniNetwork({ confDir, binDirs, timeoutMs: 30_000, cacheDir });
   const config = await network.plan();
 
   const makePod = async (id: string, mapped: boolean): Promise<PodNetwork> => {

@@ -5,20 +5,26 @@ import { type RunResult, run, toolPackage } from '@gantry/host';
 import { withSpan } from '@gantry/telemetry';
 import { type InferOutput, number, object, optional, safeParse, string } from 'valibot';
 
-/** One call of one plugin (CNI spec 1.0, section 2). */
-export interface PluginCall {
-  readonly command: 'ADD' | 'DEL';
+interface CallOfNetwork {
   /** The binary's name. */
   readonly type: string;
   readonly network: string;
+  /** Goes to the plugin's stdin. */
+  readonly config: unknown;
+}
+
+/** A call for one pod (CNI spec 1.0, section 2). */
+export interface PodCall extends CallOfNetwork {
+  readonly command: 'ADD' | 'DEL';
   readonly containerId: string;
   /** Empty when the namespace is gone. */
   readonly netnsPath: string;
   readonly ifName: string;
   readonly args: string;
-  /** Goes to the plugin's stdin. */
-  readonly config: unknown;
 }
+
+/** One call of one plugin; those for no pod are of CNI spec 1.1. */
+export type PluginCall = PodCall | (CallOfNetwork & { readonly command: 'GC' | 'STATUS' });
 
 /** CNI spec 1.0, section 5, "Error". */
 const pluginError = object({
@@ -39,9 +45,11 @@ export interface PluginOptions {
  * and timeout the plugin is killed with all that it has started.
  */
 export async function runPlugin(call: PluginCall, options: PluginOptions): Promise<unknown> {
-  const attributes = { 'cni.network': call.network, 'sandbox.id': call.containerId };
+  const pod = 'containerId' in call ? call.containerId : undefined;
+  const attributes = { 'cni.network': call.network, ...(pod && { 'sandbox.id': pod }) };
   return withSpan(`cni ${call.command} ${call.type}`, attributes, async () => {
-    const doing = `cni ${call.command} ${call.type} (network ${call.network}, pod ${call.containerId})`;
+    const whose = pod === undefined ? '' : `, pod ${pod}`;
+    const doing = `cni ${call.command} ${call.type} (network ${call.network}${whose})`;
     const path = findPlugin(call.type, options.binDirs, doing);
     const result = await execute(path, call, options, doing);
     if (result.exitCode !== 0) {
@@ -51,7 +59,8 @@ export async function runPlugin(call: PluginCall, options: PluginOptions): Promi
   });
 }
 
-function findPlugin(type: string, binDirs: readonly string[], doing: string): string {
+/** The path of a plugin's binary. Throws `failed-precondition`, with `doing` first, when there is none. */
+export function findPlugin(type: string, binDirs: readonly string[], doing: string): string {
   for (const dir of binDirs) {
     const path = join(dir, type);
     try {
@@ -92,11 +101,13 @@ function environment(call: PluginCall, binDirs: readonly string[]): Record<strin
   return {
     PATH: `${path}${path === '' ? '' : ':'}/usr/sbin:/usr/bin:/sbin:/bin`,
     CNI_COMMAND: call.command,
-    CNI_CONTAINERID: call.containerId,
-    CNI_NETNS: call.netnsPath,
-    CNI_IFNAME: call.ifName,
-    CNI_ARGS: call.args,
     CNI_PATH: binDirs.join(':'),
+    ...('containerId' in call && {
+      CNI_CONTAINERID: call.containerId,
+      CNI_NETNS: call.netnsPath,
+      CNI_IFNAME: call.ifName,
+      CNI_ARGS: call.args,
+    }),
   };
 }
 
@@ -135,9 +146,13 @@ function parseError(output: string): InferOutput<typeof pluginError> | undefined
   }
 }
 
-/** Well-known codes (CNI spec 1.0, section 5): 7 is a bad configuration, 11 asks to try again later. */
+/** Well-known codes (CNI spec 1.0, section 5): 7 is a bad configuration, 11 asks to try again later, 50 is no network. */
 function kindOfCode(code: number): ErrorKind {
-  return code === 7 ? 'failed-precondition' : code === 11 ? 'unavailable' : 'internal';
+  return code === 7
+    ? 'failed-precondition'
+    : code === 11 || code === 50
+      ? 'unavailable'
+      : 'internal';
 }
 
 function oneLine(text: string): string {

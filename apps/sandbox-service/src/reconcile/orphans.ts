@@ -7,7 +7,7 @@ import { isObjectId } from '../ids.ts';
 import type { Paths } from '../paths.ts';
 import { unpinNamespaces } from '../pods/pinned-namespaces.ts';
 import { removeSandboxFiles } from '../pods/sandbox-files.ts';
-import type { Locks, Mounts, Namespaces, RootFilesystems, Runtime } from '../ports.ts';
+import type { Locks, Mounts, Namespaces, Network, RootFilesystems, Runtime } from '../ports.ts';
 import { removeBundle } from '../rootfs.ts';
 import type { Records } from '../store/records.ts';
 
@@ -20,6 +20,7 @@ export interface OrphanDeps {
   readonly namespaces: Namespaces;
   readonly locks: Locks;
   readonly handlers: Handlers;
+  readonly network: Pick<Network, 'collect'>;
   readonly log: Pick<Logger, 'info' | 'warn'>;
 }
 
@@ -39,6 +40,7 @@ export async function removeOrphans(deps: OrphanDeps): Promise<void> {
     volumes,
     bundles,
     sandboxFiles,
+    attachments,
     pins,
     netnses,
     roots,
@@ -103,6 +105,14 @@ async function sandboxFiles(deps: OrphanDeps): Promise<void> {
   for (const id of withoutRecord(deps, await namesIn(paths.sandboxes))) {
     log.warn({ id }, 'sandbox directory without a record: removing it');
     await removeSandboxFiles(deps, id);
+  }
+}
+
+/** While the namespaces are there still: a plugin may need them. */
+async function attachments({ network, records, log }: OrphanDeps): Promise<void> {
+  const ids = await network.collect((id) => records.sandboxes.find(id) !== undefined);
+  for (const id of ids) {
+    log.warn({ id }, 'network attachment without a record: detached');
   }
 }
 

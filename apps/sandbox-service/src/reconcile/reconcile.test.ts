@@ -82,6 +82,7 @@ test('what has no record is removed from the host, what has one stays', async (t
   }
   node.host.netns.add(paths.netns(stray));
   node.host.roots.add(stray);
+  node.host.addresses.set(stray, '10.0.0.8');
   node.host.mounts.set(paths.shm(stray), 'tmpfs');
 
   const second = await startOn(t, node);

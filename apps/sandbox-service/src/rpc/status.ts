@@ -8,7 +8,7 @@ import type { RuntimeMethod } from './handlers.ts';
 interface Deps {
   readonly config: Config;
   readonly handlers: Handlers;
-  readonly network: Pick<Network, 'status'>;
+  readonly network: Pick<Network, 'status' | 'describe'>;
   readonly records: Pick<Records, 'settings'>;
 }
 
@@ -81,6 +81,7 @@ function details({ config, handlers, network, records }: Deps): Record<string, s
       podCIDR: records.settings.get('pod_cidr') ?? '',
     }),
     runtimeHandlers: JSON.stringify(handlers.all),
+    cniconfig: JSON.stringify(network.describe()),
     lastCNILoadStatus: message === '' ? 'OK' : message,
   };
 }

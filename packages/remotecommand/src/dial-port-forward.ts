@@ -5,6 +5,7 @@ import { SpdyConnection } from '@gantry/spdy';
 import type { DialPortForwardOptions, PortForwardClient } from './client.ts';
 import { dialPortChannels } from './dial-port-channels.ts';
 import { dialSpdy, dialWebSocket } from './dial-upgrade.ts';
+import { DialedConnection } from './dialed-connection.ts';
 import {
   pingIntervalMs,
   portChannelProtocols,
@@ -28,14 +29,15 @@ export async function dialPortForward(
     const { socket, head, protocol } = await dialSpdy(url, offered, options);
     return overSpdy(socket, head, protocol, options.signal);
   }
-  const webSocket = await dialWebSocket(url, options.protocols ?? [tunnelProtocol], options);
-  const channelProtocol = portChannelProtocols.find(({ name }) => name === webSocket.protocol);
+  const offered = options.protocols ?? [tunnelProtocol];
+  const { socket: webSocket, protocol } = await dialWebSocket(url, offered, options);
+  const channelProtocol = portChannelProtocols.find(({ name }) => name === protocol);
   if (channelProtocol !== undefined) {
     return dialPortChannels(webSocket, channelProtocol, options);
   }
   const transport = new WebSocketDuplex(webSocket);
   webSocket.resume();
-  return overSpdy(transport, Buffer.alloc(0), webSocket.protocol, options.signal);
+  return overSpdy(transport, Buffer.alloc(0), protocol, options.signal);
 }
 
 function overSpdy(
@@ -68,16 +70,7 @@ async function openPair(connection: SpdyConnection, port: number, id: number): P
     const error = await connection.open(headers('error'));
     error.end();
     const data = await connection.open(headers('data'));
-    data.once('close', () => error.resume());
-    text(error).then(
-      (message) => {
-        if (message !== '') {
-          data.destroy(new RuntimeError('unavailable', message));
-        }
-      },
-      (cause) => data.destroy(cause as Error),
-    );
-    return data;
+    return new DialedConnection(data, text(error));
   } catch (cause) {
     throw new RuntimeError(kindOf(cause), `open a connection to port ${port}`, { cause });
   }

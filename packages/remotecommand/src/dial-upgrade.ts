@@ -58,30 +58,49 @@ export function dialSpdy(
   return promise;
 }
 
+export interface DialedWebSocket {
+  /** Paused, so that nothing is lost until somebody listens. */
+  readonly socket: WebSocket;
+  readonly protocol: string;
+}
+
 /** Opens a WebSocket. Rejects with what the server answered instead. */
-export function dialWebSocket(
+export async function dialWebSocket(
   url: string,
   offered: readonly string[],
   { ca, headers, signal }: DialOptions,
-): Promise<WebSocket> {
+): Promise<DialedWebSocket> {
   signal?.throwIfAborted();
-  const { promise, resolve, reject } = Promise.withResolvers<WebSocket>();
-  const socket = new WebSocket(url.replace(/^http/, 'ws'), [...offered], {
+  const { promise, resolve, reject } = Promise.withResolvers<DialedWebSocket>();
+  const socket = new WebSocket(url.replace(/^http/, 'ws'), [], {
     perMessageDeflate: false,
     maxPayload: maxMessageBytes,
     skipUTF8Validation: true,
     followRedirects: false,
-    ...(headers !== undefined && { headers }),
+    // `ws` takes a name with a slash, as the tunnel has one, for a syntax error: both the
+    // question and the answer go past it.
+    headers: { ...headers, 'Sec-WebSocket-Protocol': offered.join(', ') },
     ...(ca !== undefined && { ca }),
+  });
+  let protocol = '';
+  socket.once('upgrade', (response) => {
+    protocol = response.headers['sec-websocket-protocol'] ?? '';
+    delete response.headers['sec-websocket-protocol'];
   });
   const cancel = (): void => socket.terminate();
   signal?.addEventListener('abort', cancel, { once: true });
   const settle = (): void => signal?.removeEventListener('abort', cancel);
   socket.once('open', () => {
     settle();
-    resolve(socket);
-    // Messages that come with the handshake wait until somebody listens.
+    if (!offered.includes(protocol)) {
+      socket.terminate();
+      reject(
+        new RuntimeError('unavailable', `server answered protocol ${JSON.stringify(protocol)}`),
+      );
+      return;
+    }
     socket.pause();
+    resolve({ socket, protocol });
   });
   socket.once('unexpected-response', (_request, response) => {
     errorOf(response).then(reject, reject);

@@ -22,11 +22,11 @@ export async function dialWebSocketCommand(
   options: DialRemoteCommandOptions,
 ): Promise<RemoteCommandClient> {
   const offered = options.protocols ?? ['v5.channel.k8s.io', 'v4.channel.k8s.io'];
-  const webSocket = await dialWebSocket(url, offered, options);
-  const protocol = channelProtocols.find(({ name }) => name === webSocket.protocol);
+  const { socket: webSocket, protocol: name } = await dialWebSocket(url, offered, options);
+  const protocol = channelProtocols.find((known) => known.name === name);
   if (protocol === undefined) {
     webSocket.terminate();
-    throw new RuntimeError('unavailable', `server answered protocol ${webSocket.protocol}`);
+    throw new RuntimeError('unavailable', `${name} is no protocol of exec and attach`);
   }
   const client = connect(webSocket, protocol, options);
   webSocket.resume();

@@ -22,12 +22,17 @@ export async function openWebSocket(
     maxPayload: maxMessageBytes,
     // Text channels carry base64, and names in close frames mean nothing to us.
     skipUTF8Validation: true,
-    handleProtocols: () => (protocol === '' ? false : protocol),
   });
+  // `ws` takes a name with a slash, as the tunnel has one, for a syntax error.
+  if (protocol !== '') {
+    server.once('headers', (lines) => lines.push(`Sec-WebSocket-Protocol: ${protocol}`));
+  }
+  const { 'sec-websocket-protocol': _, ...headers } = request.headers;
+  const nameless = Object.create(request, { headers: { value: headers } }) as IncomingMessage;
   const { promise, resolve, reject } = Promise.withResolvers<WebSocket>();
   server.once('wsClientError', ({ message }) => {
     reject(refuse(socket, { status: 400, message: `unable to upgrade: ${message}` }));
   });
-  server.handleUpgrade(request, socket, head, resolve);
+  server.handleUpgrade(nameless, socket, head, resolve);
   return promise;
 }

@@ -20,11 +20,18 @@ export class ReadSide extends Readable {
     });
     stream.pause();
     stream.once('end', () => this.push(null));
-    stream.once('close', () => {
+    const close = (): void => {
       if (!stream.readableEnded) {
         this.destroy(stream.errored ?? undefined);
       }
-    });
+    };
+    if (stream.readableEnded) {
+      this.push(null);
+    } else if (stream.destroyed) {
+      close();
+    } else {
+      stream.once('close', close);
+    }
   }
 
   override _read(): void {

@@ -130,6 +130,15 @@ describe('streams', () => {
     assert.deepEqual(await peer.frames(), [reply(1), reply(3)]);
   });
 
+  it('close when the peer resets them, though nobody reads', async (t) => {
+    const peer = new RawPeer(t);
+    peer.open(1);
+    await settled();
+    peer.send({ type: 'rst-stream', streamId: 1, status: 5 });
+    await settled();
+    assert.equal(peer.opened[0]?.closed, true);
+  });
+
   it('may be closed for one side from the start', async (t) => {
     const peer = new RawPeer(t);
     peer.open(1, { fin: true });

@@ -155,6 +155,10 @@ export class SpdyStream extends Duplex {
     } else {
       this.once('end', () => this.destroy());
       this.#feed();
+      // With nothing left to read, it must close though nobody reads.
+      if (this.readableFlowing === null && this.readableLength === 0) {
+        this.resume();
+      }
     }
   }
 

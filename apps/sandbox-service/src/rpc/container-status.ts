@@ -22,17 +22,20 @@ export function containerStatusMethod(deps: Deps): RuntimeMethod<'containerStatu
   };
 }
 
-/** What containerd tells under the same keys, as far as we have such a thing. */
-async function details({ paths }: Deps, container: Container): Promise<object> {
+/** What containerd and CRI-O tell under the same keys, as far as we have such a thing. */
+async function details({ paths, records }: Deps, container: Container): Promise<object> {
   const { id, sandboxId, config, facts, phase } = container;
   return {
     sandboxID: sandboxId,
     pid: phase === 'running' ? (facts.init?.pid ?? 0) : 0,
-    removing: false,
+    removing: records.journal
+      .open(sandboxId)
+      .some(({ kind, objectId }) => kind === 'remove-container' && objectId === id),
     snapshotKey: id,
     snapshotter: 'overlayfs',
     runtimeType: facts.handler,
     runtimeOptions: null,
+    privileged: config.linux?.securityContext?.privileged === true,
     config: toJson(ContainerConfigSchema, config, { useProtoFieldName: true }),
     runtimeSpec: (await readSpec(paths, id)) ?? null,
   };

@@ -81,6 +81,7 @@ function details({ config, handlers, network, records }: Deps): Record<string, s
       podCIDR: records.settings.get('pod_cidr') ?? '',
     }),
     runtimeHandlers: JSON.stringify(handlers.all),
+    nodejs: process.version,
     cniconfig: JSON.stringify(network.describe()),
     lastCNILoadStatus: message === '' ? 'OK' : message,
   };

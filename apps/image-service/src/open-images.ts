@@ -6,7 +6,7 @@ import { messageOf } from '@gantry/errors';
 import { directoryUsage } from '@gantry/host';
 import { openStore } from '@gantry/store';
 import { Histogram, type Logger, type Registry } from '@gantry/telemetry';
-import { DirectoryLayerStore } from './adapters/directory-layer-store.ts';
+import { chooseLayerStore } from './adapters/choose-layer-store.ts';
 import { collectGarbage, garbageGraceMs } from './images/collect-garbage.ts';
 import type { ImageStore } from './images/image-store.ts';
 import { ImageInstaller } from './images/install-image.ts';
@@ -17,6 +17,7 @@ import { recently } from './images/recently.ts';
 import { reconcile } from './images/reconcile.ts';
 import { RootFilesystemStore } from './images/root-filesystems.ts';
 import { type ImportedImage, type ImportFrom, importImages } from './import/import-images.ts';
+import { UnpackPool } from './layers/unpack-pool.ts';
 import type { Clock, DiskUsage } from './ports.ts';
 import { nodeCredentials } from './registry/node-credentials.ts';
 import { RegistrySource } from './registry/registry-source.ts';
@@ -65,16 +66,26 @@ export async function openImages(options: OpenOptions): Promise<Images> {
   const records = stack.use(openStore(join(directory, 'images.db'), { migrations, reserve: true }));
   const content = await ContentStore.open(join(directory, 'content'), temporary);
   const workers = config.images.unpack_workers || availableParallelism();
-  const layerStore = stack.use(
-    await DirectoryLayerStore.open({ directory, temporary, workers, maxLayerBytes }),
-  );
+  const pool = stack.use(new UnpackPool(workers));
+  const stateDirectory = join(config.state_dir, 'images');
+  const locks = await Locks.open(stateDirectory);
+  const layerStore = await chooseLayerStore({
+    wanted: config.images.layer_store,
+    directory,
+    stateDirectory,
+    temporary,
+    pool,
+    locks,
+    maxLayerBytes,
+    log,
+  });
   const store: ImageStore = {
     images: new ImageRecords(records, clock),
     layers: new LayerRecords(records, clock),
     roots: new RootRecords(records, clock),
     content,
     layerStore,
-    locks: await Locks.open(join(config.state_dir, 'images')),
+    locks,
     clock,
   };
   await reconcile(store, log);
@@ -85,7 +96,7 @@ export async function openImages(options: OpenOptions): Promise<Images> {
   });
   const board = stack.use(
     await PullBoard.open({
-      directory: join(config.state_dir, 'images', 'pulls'),
+      directory: join(stateDirectory, 'pulls'),
       instance: options.instance ?? 'only',
       clock,
       log,
@@ -121,7 +132,8 @@ export async function openImages(options: OpenOptions): Promise<Images> {
     board,
     rootfs,
     directory,
-    imageUsage: async () => sum(store.layers.usage(), await content.usage()),
+    imageUsage: async () =>
+      sum(store.layers.usage(), await layerStore.chainUsage(), await content.usage()),
     rootUsage: recently(usageMaxAgeMs, () => directoryUsage(rootsDirectory)),
     importImages: (from, name, signal) =>
       importImages({ installer, temporary }, from, name, signal),
@@ -149,6 +161,9 @@ function pullDuration(registry: Registry): Histogram {
   });
 }
 
-function sum(a: DiskUsage, b: DiskUsage): DiskUsage {
-  return { bytes: a.bytes + b.bytes, inodes: a.inodes + b.inodes };
+function sum(...parts: readonly DiskUsage[]): DiskUsage {
+  return {
+    bytes: parts.reduce((total, { bytes }) => total + bytes, 0),
+    inodes: parts.reduce((total, { inodes }) => total + inodes, 0),
+  };
 }

@@ -24,17 +24,24 @@ export interface LayerOptions {
   readonly signal: AbortSignal;
 }
 
+/** Who stands on a chain of layers: containers that run on it, an image that may be run, nobody. */
+export type ChainUse = 'running' | 'kept' | 'unused';
+
 /**
  * Keeps layers and turns chains of them into lower directories. It is fed the
  * bytes of a layer as they come, once, in order: an implementation may extract
- * them, or keep the tar and an index (docs of the EROFS store). Nothing that it
- * is asked for is ever visible before both digests have been checked.
+ * them, or keep the tar and an index. Nothing that it is asked for is ever
+ * visible before both digests have been checked. A chain lists layers, the
+ * lowest first.
  */
 export interface LayerStore {
-  /** `directories`, ... */
+  /** `directories`, `erofs`. */
   readonly name: string;
-  /** Reports whether the layer is here, whole. */
-  has(diffId: Digest): Promise<boolean>;
+  /**
+   * Reports whether the layer is here, whole; with a chain, whether it need not
+   * be fetched for that chain to be usable.
+   */
+  has(diffId: Digest, chain?: readonly Digest[]): Promise<boolean>;
   /**
    * Takes one layer, gzip, zstd or plain. The caller holds the layer's lock. On
    * failure or abort nothing is left and the source has been closed. Not on
@@ -47,17 +54,32 @@ export interface LayerStore {
   ): Promise<DiskUsage>;
   /** Makes every layer prepared so far survive a power cut. */
   sync(): Promise<void>;
+  /** Does ahead of time what `lowerOf` needs beside the layers, which are all here. */
+  prepareChain(diffIds: readonly Digest[], options: LayerOptions): Promise<void>;
   /**
-   * The lower directories of a chain (lowest layer first), topmost first, as
-   * overlayfs wants them. May build or mount what they need; asking again is cheap.
+   * The lower directories of a chain, topmost first, as overlayfs wants them:
+   * readable and never written to. May build or mount what they need; asking
+   * again is cheap. They hold until `settleChain` finds nobody running on them.
    */
   lowerOf(diffIds: readonly Digest[]): Promise<readonly string[]>;
-  /** Drops what `lowerOf` made for a chain that nobody uses any more. */
-  releaseChain(diffIds: readonly Digest[]): Promise<void>;
+  /**
+   * Drops what `prepareChain` and `lowerOf` made, as far as `use` allows, which
+   * is asked while nobody else can begin to use the chain.
+   */
+  settleChain(diffIds: readonly Digest[], use: () => ChainUse): Promise<void>;
+  /** The same for whatever chain is found here, told by those that are in use: for the start. */
+  settleChains(use: () => ChainsInUse): Promise<void>;
+  /** What chains take beside their layers. */
+  chainUsage(): Promise<DiskUsage>;
   /** Removes a layer; the caller holds its lock and knows that nobody uses it. */
   remove(diffId: Digest): Promise<void>;
   /** Every layer that is here, whole: for reconciliation at start. */
   list(): Promise<readonly Digest[]>;
+}
+
+export interface ChainsInUse {
+  readonly running: readonly (readonly Digest[])[];
+  readonly kept: readonly (readonly Digest[])[];
 }
 
 /** A manifest as it was found, with what led to it. */

@@ -1,18 +1,26 @@
-import { createHash } from 'node:crypto';
 import { access, mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, syncFilesystem } from '@gantry/host';
 import { type Digest, isDigest } from '@gantry/oci';
 import { readChainLayer, repairsOf, writeRepairs } from '../layers/merged-directories.ts';
-import { UnpackPool } from '../layers/unpack-pool.ts';
-import type { DiskUsage, LayerOptions, LayerSpec, LayerStore } from '../ports.ts';
+import type { UnpackPool } from '../layers/unpack-pool.ts';
+import type {
+  ChainsInUse,
+  ChainUse,
+  DiskUsage,
+  LayerOptions,
+  LayerSpec,
+  LayerStore,
+} from '../ports.ts';
 import type { TemporarySpace } from '../store/temporary-space.ts';
+import { chainKey } from './chain-key.ts';
+import { usageWithin } from './usage-within.ts';
 
 interface Options {
   /** Holds `layers/` and `merged/`. */
   readonly directory: string;
   readonly temporary: TemporarySpace;
-  readonly workers: number;
+  readonly pool: UnpackPool;
   /** No layer may become larger when it is uncompressed. */
   readonly maxLayerBytes: number;
 }
@@ -22,18 +30,16 @@ interface Options {
  * every kernel with overlayfs can do. `layers/<diff id>/fs` is the lower
  * directory; `merged/<chain>` holds directories whose attributes need repair.
  */
-export class DirectoryLayerStore implements LayerStore, AsyncDisposable {
+export class DirectoryLayerStore implements LayerStore {
   readonly name = 'directories';
   readonly #layers: string;
   readonly #merged: string;
   readonly #options: Options;
-  readonly #pool: UnpackPool;
 
   private constructor(options: Options) {
     this.#options = options;
     this.#layers = join(options.directory, 'layers');
     this.#merged = join(options.directory, 'merged');
-    this.#pool = new UnpackPool(options.workers);
   }
 
   static async open(options: Options): Promise<DirectoryLayerStore> {
@@ -52,13 +58,10 @@ export class DirectoryLayerStore implements LayerStore, AsyncDisposable {
     source: AsyncIterable<Uint8Array>,
     { signal }: LayerOptions,
   ): Promise<DiskUsage> {
-    const { temporary, maxLayerBytes: maxBytes } = this.#options;
+    const { temporary, pool, maxLayerBytes: maxBytes } = this.#options;
     await using directory = await temporary.directory();
-    const usage = await this.#pool.run(
-      { layer, directory: directory.path, maxBytes },
-      source,
-      signal,
-    );
+    const work = { kind: 'extract', layer, directory: directory.path, maxBytes } as const;
+    const usage = await pool.run(work, source, signal);
     signal.throwIfAborted();
     await this.remove(layer.diffId);
     await rename(directory.path, this.#pathOf(layer.diffId));
@@ -81,8 +84,29 @@ export class DirectoryLayerStore implements LayerStore, AsyncDisposable {
     return (await exists(repaired)) ? [repaired, ...directories] : directories;
   }
 
-  async releaseChain(diffIds: readonly Digest[]): Promise<void> {
-    await this.#options.temporary.discard(this.#mergedPath(diffIds));
+  /** Nothing: what `lowerOf` makes is small, and few chains need any. */
+  prepareChain(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async settleChain(diffIds: readonly Digest[], use: () => ChainUse): Promise<void> {
+    if (use() === 'unused') {
+      await this.#options.temporary.discard(this.#mergedPath(diffIds));
+    }
+  }
+
+  async settleChains(use: () => ChainsInUse): Promise<void> {
+    const { running, kept } = use();
+    const known = new Set([...running, ...kept].map(chainKey));
+    for (const key of await readdir(this.#merged)) {
+      if (!known.has(key)) {
+        await this.#options.temporary.discard(join(this.#merged, key));
+      }
+    }
+  }
+
+  chainUsage(): Promise<DiskUsage> {
+    return usageWithin(this.#merged);
   }
 
   async remove(diffId: Digest): Promise<void> {
@@ -118,11 +142,7 @@ export class DirectoryLayerStore implements LayerStore, AsyncDisposable {
   }
 
   #mergedPath(diffIds: readonly Digest[]): string {
-    return join(this.#merged, createHash('sha256').update(diffIds.join('\n')).digest('hex'));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pool[Symbol.asyncDispose]();
+    return join(this.#merged, chainKey(diffIds));
   }
 }
 

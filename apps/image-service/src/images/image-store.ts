@@ -29,13 +29,12 @@ export async function removeUnusedLayer(store: ImageStore, diffId: Digest): Prom
   return true;
 }
 
-/** Drops what was made for the chain of an image that has neither a record nor a root any more. */
-export async function releaseUnusedChain(
-  store: ImageStore,
-  imageId: Digest,
-  diffIds: readonly Digest[],
-): Promise<void> {
-  if (store.images.get(imageId) === undefined && !store.roots.uses(imageId)) {
-    await store.layerStore.releaseChain(diffIds);
-  }
+/** Drops what was made for a chain of layers that fewer, or none, stand on now. */
+export async function settleChain(store: ImageStore, diffIds: readonly Digest[]): Promise<void> {
+  await store.layerStore.settleChain(diffIds, () => {
+    if (store.roots.standOn(diffIds)) {
+      return 'running';
+    }
+    return store.images.standOn(diffIds) ? 'kept' : 'unused';
+  });
 }

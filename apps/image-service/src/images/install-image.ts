@@ -67,8 +67,9 @@ export class ImageInstaller {
 
   /** Fetches every layer that is not here, at most so many at once. */
   async fetchLayers(image: InstallableImage, signal: AbortSignal): Promise<void> {
+    const chain = image.layers.map(({ spec }) => spec.diffId);
     await forEachLimited(image.layers, this.#maxConcurrent, signal, (layer, own) =>
-      this.#fetchLayer(layer, own),
+      this.#fetchLayer(layer, chain, own),
     );
   }
 
@@ -92,6 +93,8 @@ export class ImageInstaller {
       ...names,
     };
     for (let round = 1; ; round++) {
+      await this.#prepareChain(diffIds, signal);
+      faultPoint('image.chain-prepared');
       if (!layers.areSynced(diffIds)) {
         await layerStore.sync();
         layers.markSynced(diffIds);
@@ -110,12 +113,30 @@ export class ImageInstaller {
     }
   }
 
-  async #fetchLayer(layer: SourceLayer, signal: AbortSignal): Promise<void> {
+  /** Before the image is visible: what can't be prepared is told by the pull, not by its first container. */
+  async #prepareChain(diffIds: readonly Digest[], signal: AbortSignal): Promise<void> {
+    const { layerStore } = this.#store;
+    try {
+      await layerStore.prepareChain(diffIds, { signal });
+    } catch (error) {
+      const present = await Promise.all(diffIds.map((diffId) => layerStore.has(diffId, diffIds)));
+      // A layer that was removed meanwhile is fetched again by the next round.
+      if (signal.aborted || present.every(Boolean)) {
+        throw error;
+      }
+    }
+  }
+
+  async #fetchLayer(
+    layer: SourceLayer,
+    chain: readonly Digest[],
+    signal: AbortSignal,
+  ): Promise<void> {
     const { diffId, digest, size } = layer.spec;
     const { layers, layerStore, locks } = this.#store;
     await this.#fetching.run(`${diffId} ${digest ?? ''}`, signal, async (own) => {
       await using _lock = await locks.take('layer', diffId, own);
-      if (layers.has(diffId) && (await layerStore.has(diffId))) {
+      if (layers.has(diffId) && (await layerStore.has(diffId, chain))) {
         return;
       }
       const attributes = {

@@ -44,5 +44,7 @@ export async function pruneImages(
 }
 
 async function bytesOf(store: ImageStore): Promise<number> {
-  return store.layers.usage().bytes + (await store.content.usage()).bytes;
+  const { layers, layerStore, content } = store;
+  const beside = [await layerStore.chainUsage(), await content.usage()];
+  return beside.reduce((sum, { bytes }) => sum + bytes, layers.usage().bytes);
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isKind } from '@gantry/errors';
 import { mediaTypes } from '@gantry/oci';
-import { dumpTree } from '../testing/dump-tree.ts';
+import { showChain } from '../testing/show-chain.ts';
 import { digestOfBytes, makeImage, makeIndex } from '../testing/test-image.ts';
 import { signal, startImages } from '../testing/test-images.ts';
 import { cutAfter, flipBit, startProxy } from '../testing/test-proxy.ts';
@@ -28,7 +28,8 @@ const nothingLeft = { temporary: [], layers: [], blobs: [] };
 test('an image is pulled by tag and by digest, and is one image', { skip }, async (t) => {
   const registry = await startRegistry(t);
   await registry.push(image, 'some/app', 'v1');
-  const { images, remains, metrics } = await startImages(t);
+  const service = await startImages(t);
+  const { images, remains, metrics } = service;
   const { store, puller } = images;
 
   const id = await puller.pull(`${registry.host}/some/app:v1`, { signal });
@@ -45,10 +46,10 @@ test('an image is pulled by tag and by digest, and is one image', { skip }, asyn
   for (const name of [`${registry.host}/some/app:v1`, digested, id, id.slice(7), id.slice(7, 19)]) {
     assert.equal(store.images.find(name)?.id, id, name);
   }
-  const [top = '', bottom = ''] = await store.layerStore.lowerOf(store.images.layersOf(id));
-  assert.match(dumpTree(bottom)['bin/su'] ?? '', /^file 4755 /);
+  const shown = await showChain(service, store.images.layersOf(id));
+  assert.match(shown['bin/su'] ?? '', /^file 4755 /);
   const hash = createHash('sha256').update(big).digest('hex').slice(0, 12);
-  assert.match(dumpTree(top)['big'] ?? '', new RegExp(` size 900000 ${hash} `));
+  assert.match(shown['big'] ?? '', new RegExp(` size 900000 ${hash} `));
   assert.deepEqual((await remains()).temporary, []);
   assert.match(await metrics.metrics(), /containerd_image_pull_duration_seconds_count\{[^}]*\} 2/);
 });

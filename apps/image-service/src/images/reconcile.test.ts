@@ -9,6 +9,7 @@ import { mountTmpfs } from '@gantry/host';
 import { openStore } from '@gantry/store';
 import { LayerRecords } from '../store/layer-records.ts';
 import { migrations } from '../store/migrations.ts';
+import { layersDirectory } from '../testing/show-chain.ts';
 import { makeImage } from '../testing/test-image.ts';
 import { signal, startImages, temporaryDirectory } from '../testing/test-images.ts';
 import { startProxy } from '../testing/test-proxy.ts';
@@ -35,7 +36,11 @@ test('a disk that fills up in mid-pull gives one clear error, and the service wo
   await registry.push(image, 'small', 'v1');
   const directory = temporaryDirectory(t);
   await mountTmpfs({ target: directory, sizeBytes: 16 << 20, mode: 0o700 });
-  const { images, remains } = await startImages(t, { directory });
+  // A tmpfs can't back EROFS.
+  const { images, remains } = await startImages(t, {
+    directory,
+    images: { layer_store: 'directories' },
+  });
 
   await assert.rejects(images.puller.pull(`${registry.host}/huge:v1`, { signal }), {
     kind: 'resource-exhausted',
@@ -95,6 +100,7 @@ const steps: [point: string, layers: number, images: number, blobs: number][] = 
   ['image.layer-recorded', 1, 0, 0],
   ['image.layer-recorded:2', 2, 0, 0],
   ['image.blobs-written', 2, 0, 2],
+  ['image.chain-prepared', 2, 0, 2],
   ['image.layers-synced', 2, 0, 2],
   ['image.committed', 2, 1, 2],
   ['image.unnamed', 2, 0, 2],
@@ -133,15 +139,13 @@ test('rubbish without a record goes, and records of what is lost', { skip }, asy
   await registry.push(image, 'app', 'v1');
   const directory = temporaryDirectory(t);
   const root = join(directory, 'root/images');
-  {
-    const { images } = await startImages(t, { directory });
-    await images.puller.pull(`${registry.host}/app:v1`, { signal });
-  }
+  const before = await startImages(t, { directory });
+  await before.images.puller.pull(`${registry.host}/app:v1`, { signal });
   const stray = `sha256-${'a'.repeat(64)}`;
-  mkdirSync(join(root, 'layers', stray, 'fs'), { recursive: true });
+  mkdirSync(join(layersDirectory(before), stray, 'fs'), { recursive: true });
   mkdirSync(join(root, 'tmp/dead/half'), { recursive: true });
   mkdirSync(join(root, 'roots/nobody/upper'), { recursive: true });
-  rmSync(join(root, 'layers', first), { recursive: true });
+  rmSync(join(layersDirectory(before), first), { recursive: true });
 
   const { images, remains, warnings } = await startImages(t, { directory });
 

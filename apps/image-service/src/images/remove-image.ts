@@ -1,6 +1,6 @@
 import { faultPoint } from '@gantry/host';
 import type { Digest } from '@gantry/oci';
-import { type ImageStore, releaseUnusedChain, removeUnusedLayer } from './image-store.ts';
+import { type ImageStore, removeUnusedLayer, settleChain } from './image-store.ts';
 
 /**
  * Removes an image with all its names, and every layer that nothing else needs;
@@ -17,7 +17,7 @@ export async function removeImage(store: ImageStore, id: Digest): Promise<void> 
   for (const digest of blobs.filter((blob) => !needed.has(blob))) {
     await store.content.remove(digest);
   }
-  await releaseUnusedChain(store, id, diffIds);
+  await settleChain(store, diffIds);
   for (const diffId of new Set(diffIds)) {
     await removeUnusedLayer(store, diffId);
   }

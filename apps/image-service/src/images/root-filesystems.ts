@@ -4,7 +4,7 @@ import { isKind, quote, RuntimeError } from '@gantry/errors';
 import type { Digest } from '@gantry/oci';
 import type { RootRecord } from '../store/root-records.ts';
 import type { TemporarySpace } from '../store/temporary-space.ts';
-import { type ImageStore, releaseUnusedChain, removeUnusedLayer } from './image-store.ts';
+import { type ImageStore, removeUnusedLayer, settleChain } from './image-store.ts';
 
 interface Deps {
   readonly store: ImageStore;
@@ -93,7 +93,7 @@ export class RootFilesystemStore {
     }
     store.roots.remove(ownerId);
     const { id } = record.image;
-    await releaseUnusedChain(store, id, record.diffIds);
+    await settleChain(store, record.diffIds);
     if (store.images.get(id) === undefined) {
       for (const diffId of new Set(record.diffIds)) {
         await removeUnusedLayer(store, diffId);

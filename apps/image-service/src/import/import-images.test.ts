@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { findTool } from '@gantry/host';
 // oxlint-disable-next-line no-restricted-imports -- the package's own entry for tests
 import { type TestEntry, tarOf } from '@gantry/tar/testing';
-import { dumpTree } from '../testing/dump-tree.ts';
+import { showChain } from '../testing/show-chain.ts';
 import { makeImage, type TestImage } from '../testing/test-image.ts';
 import { signal, startImages, temporaryDirectory } from '../testing/test-images.ts';
 
@@ -56,15 +56,16 @@ test('an OCI layout is imported from a directory, a tar and a gzipped tar', { sk
   execFileSync('gzip', ['-k', tar]);
   const layout = writeLayout(t, layoutOf(image, { 'io.containerd.image.name': name }));
   for (const path of [layout, tar, `${tar}.gz`]) {
-    const { images, remains } = await startImages(t);
+    const service = await startImages(t);
+    const { images, remains } = service;
     const imported = await images.importImages({ path: path }, '', signal);
     assert.deepEqual(imported, [{ id: image.id, names: [name] }]);
     const record = images.store.images.find(name);
     assert.equal(record?.id, image.id);
     assert.equal(record.user, 'www-data:7');
     assert.deepEqual(record.repoDigests, [`registry.example/app@${image.manifestDigest}`]);
-    const [, bottom = ''] = await images.store.layerStore.lowerOf(image.diffIds);
-    assert.match(dumpTree(bottom)['bin/su'] ?? '', /^file 4755 /);
+    const shown = await showChain(service, image.diffIds);
+    assert.match(shown['bin/su'] ?? '', /^file 4755 /);
     assert.deepEqual((await remains()).temporary, []);
   }
 });

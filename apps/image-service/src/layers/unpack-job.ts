@@ -1,15 +1,41 @@
 import type { ErrorKind } from '@gantry/errors';
+import type { Digest } from '@gantry/oci';
 import type { DiskUsage, LayerSpec } from '../ports.ts';
 
-/** What a worker is told to do: extract one layer into an empty directory. */
-export interface UnpackJob {
+/** What a worker can be told to do. */
+export type UnpackWork = ExtractWork | KeepWork | BuildWork;
+
+/** Extract one layer into an empty directory. */
+export interface ExtractWork {
+  readonly kind: 'extract';
   readonly layer: LayerSpec;
   /** Gets `fs/` with the tree, and `layer.json`. */
   readonly directory: string;
   readonly maxBytes: number;
+}
+
+/** Keep one layer as a tar with an index, in an empty directory. */
+export interface KeepWork {
+  readonly kind: 'keep';
+  readonly layer: LayerSpec;
+  readonly directory: string;
+  readonly maxBytes: number;
+}
+
+/** Write the metadata of an image over layers that are kept so; it is fed nothing. */
+export interface BuildWork {
+  readonly kind: 'build';
+  /** The lowest first. */
+  readonly layers: readonly { readonly diffId: Digest; readonly directory: string }[];
+  /** A new file. */
+  readonly file: string;
+}
+
+export interface UnpackJob {
+  readonly work: UnpackWork;
   /**
    * One number that both sides see: waiting, begun or dropped. Whoever moves it
-   * on from waiting decides whether the directory is ever touched.
+   * on from waiting decides whether anything is ever touched.
    */
   readonly state: Int32Array<SharedArrayBuffer>;
 }

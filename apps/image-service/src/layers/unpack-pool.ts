@@ -1,7 +1,13 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { RuntimeError } from '@gantry/errors';
 import type { DiskUsage } from '../ports.ts';
-import { type FromWorker, moveJob, type ToWorker, type UnpackJob } from './unpack-job.ts';
+import {
+  type FromWorker,
+  moveJob,
+  type ToWorker,
+  type UnpackJob,
+  type UnpackWork,
+} from './unpack-job.ts';
 
 const chunkBytes = 256 << 10;
 const idleMs = 60_000;
@@ -18,7 +24,7 @@ interface Seat {
   onDeath: ((error: Error) => void) | undefined;
 }
 
-/** Worker threads that extract layers, one job each at a time; started when first needed. */
+/** Worker threads for layers, one job each at a time; started when first needed. */
 export class UnpackPool implements AsyncDisposable {
   readonly #size: number;
   readonly #seats = new Set<Seat>();
@@ -31,16 +37,16 @@ export class UnpackPool implements AsyncDisposable {
 
   /**
    * Runs one job, feeding it from `source`. Rejects with the worker's error, the
-   * source's, or the signal's reason; the worker no longer touches the directory
+   * source's, or the signal's reason; the worker no longer touches anything
    * then, and the source has been closed.
    */
   async run(
-    job: Omit<UnpackJob, 'state'>,
+    work: UnpackWork,
     source: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<DiskUsage> {
     const seat = await this.#take(signal);
-    return runOn(seat, job, source, signal, () => this.#giveBack(seat));
+    return runOn(seat, work, source, signal, () => this.#giveBack(seat));
   }
 
   #take(signal: AbortSignal): Promise<Seat> {
@@ -113,13 +119,13 @@ export class UnpackPool implements AsyncDisposable {
 
 async function runOn(
   seat: Seat,
-  spec: Omit<UnpackJob, 'state'>,
+  work: UnpackWork,
   source: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
   release: () => void,
 ): Promise<DiskUsage> {
   const { port1: port, port2 } = new MessageChannel();
-  const job: UnpackJob = { ...spec, state: new Int32Array(new SharedArrayBuffer(4)) };
+  const job: UnpackJob = { work, state: new Int32Array(new SharedArrayBuffer(4)) };
   const feeder = new Feeder(port);
   const result = new Promise<DiskUsage>((resolve, reject) => {
     port.on('message', (message: FromWorker) => {

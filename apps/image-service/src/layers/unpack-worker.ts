@@ -3,9 +3,13 @@ import { join } from 'node:path';
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import { messageOf, RuntimeError } from '@gantry/errors';
 import { TarReader } from '@gantry/tar';
+import type { DiskUsage } from '../ports.ts';
+import { buildChain } from './build-chain.ts';
+import { keepLayer } from './keep-layer.ts';
 import { treeUsage } from './tree-usage.ts';
 import { kindOfFault, TreeWriter } from './tree-writer.ts';
 import {
+  type ExtractWork,
   type FromWorker,
   type LayerNotes,
   moveJob,
@@ -15,7 +19,7 @@ import {
 import { unpackStream } from './unpack-stream.ts';
 
 /*
- * A worker thread: extracts one layer at a time with synchronous file system
+ * A worker thread: takes one layer at a time with synchronous file system
  * calls, so that the service's own loop stays free.
  */
 
@@ -30,24 +34,36 @@ parentPort?.on('message', ({ job, port }: { job: UnpackJob; port: MessagePort })
     .finally(() => port.close());
 });
 
-async function unpack(job: UnpackJob, port: MessagePort) {
+async function unpack(job: UnpackJob, port: MessagePort): Promise<DiskUsage> {
   if (!moveJob(job, 'begun')) {
     throw new RuntimeError('canceled', 'unpack was dropped');
   }
-  const root = join(job.directory, 'fs');
+  const { work } = job;
+  switch (work.kind) {
+    case 'extract':
+      return extract(work, chunksOf(port));
+    case 'keep':
+      return keepLayer(work, chunksOf(port));
+    case 'build':
+      return buildChain(work);
+  }
+}
+
+async function extract(work: ExtractWork, chunks: AsyncIterable<Uint8Array>): Promise<DiskUsage> {
+  const root = join(work.directory, 'fs');
   mkdirSync(root);
   const writer = new TreeWriter(root);
   try {
     const reader = new TarReader(writer);
-    await unpackStream(job.layer, chunksOf(port), (chunk) => reader.push(chunk), job.maxBytes);
+    await unpackStream(work.layer, chunks, (chunk) => reader.push(chunk), work.maxBytes);
     reader.finish();
     writer.finish();
   } finally {
     writer.close();
   }
   const notes: LayerNotes = { implicit: writer.implicitDirectories() };
-  writeFileSync(join(job.directory, 'layer.json'), JSON.stringify(notes));
-  return treeUsage(job.directory);
+  writeFileSync(join(work.directory, 'layer.json'), JSON.stringify(notes));
+  return treeUsage(work.directory);
 }
 
 async function* chunksOf(port: MessagePort): AsyncGenerator<Uint8Array> {

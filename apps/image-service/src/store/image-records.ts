@@ -1,5 +1,11 @@
 import { isKind, RuntimeError } from '@gantry/errors';
-import { type Digest, formatReference, parseReference, type Reference } from '@gantry/oci';
+import {
+  type Digest,
+  formatReference,
+  isDigest,
+  parseReference,
+  type Reference,
+} from '@gantry/oci';
 import type { Store } from '@gantry/store';
 import type { Clock } from '../ports.ts';
 
@@ -32,6 +38,9 @@ interface NameRow {
   readonly kind: 'tag' | 'digest';
 }
 
+/** The layers of image `i` as one string, lowest first. */
+const chainOf = `coalesce((SELECT group_concat(l.diff_id, ' ' ORDER BY l.position)
+  FROM image_layers l WHERE l.image_id = i.id), '')`;
 const idPrefix = /^(sha256:)?([0-9a-f]{1,64})$/;
 
 /** Images, their names and what they are made of. */
@@ -149,6 +158,23 @@ export class ImageRecords {
       )
       .all(id)
       .map((row) => row.diff_id);
+  }
+
+  /** Reports whether any image consists of exactly this chain of layers, lowest first. */
+  standOn(diffIds: readonly Digest[]): boolean {
+    const sql = `SELECT 1 FROM images i WHERE (?1 IS NULL OR EXISTS
+        (SELECT 1 FROM image_layers b
+         WHERE b.image_id = i.id AND b.position = 0 AND b.diff_id = ?1))
+      AND ${chainOf} = ?2 LIMIT 1`;
+    return this.#store.prepare(sql).get(diffIds[0] ?? null, diffIds.join(' ')) !== undefined;
+  }
+
+  /** The chains that images consist of. */
+  chains(): Digest[][] {
+    return this.#store
+      .prepare<{ chain: string }>(`SELECT DISTINCT ${chainOf} AS chain FROM images i`)
+      .all()
+      .map(({ chain }) => chain.split(' ').filter((text) => isDigest(text)));
   }
 
   /** Removes an image with all its names. */

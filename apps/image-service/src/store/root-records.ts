@@ -1,5 +1,5 @@
 import { RuntimeError } from '@gantry/errors';
-import type { Digest } from '@gantry/oci';
+import { type Digest, isDigest } from '@gantry/oci';
 import type { Store } from '@gantry/store';
 import type { Clock } from '../ports.ts';
 import type { ImageRecord } from './image-records.ts';
@@ -20,6 +20,10 @@ interface Row {
   readonly repo_digests: string;
   readonly config: Uint8Array;
 }
+
+/** The layers of root `r` as one string, lowest first. */
+const chainOf = `coalesce((SELECT group_concat(l.diff_id, ' ' ORDER BY l.position)
+  FROM root_layers l WHERE l.owner_id = r.owner_id), '')`;
 
 /** Who holds a root file system. */
 export class RootRecords {
@@ -74,9 +78,21 @@ export class RootRecords {
       .map((row) => row.owner_id);
   }
 
-  /** Reports whether any root stands on exactly this image. */
-  uses(imageId: Digest): boolean {
-    return this.#store.prepare('SELECT 1 FROM roots WHERE image_id = ?').get(imageId) !== undefined;
+  /** Reports whether any root stands on exactly this chain of layers, lowest first. */
+  standOn(diffIds: readonly Digest[]): boolean {
+    const sql = `SELECT 1 FROM roots r WHERE (?1 IS NULL OR EXISTS
+        (SELECT 1 FROM root_layers b
+         WHERE b.owner_id = r.owner_id AND b.position = 0 AND b.diff_id = ?1))
+      AND ${chainOf} = ?2 LIMIT 1`;
+    return this.#store.prepare(sql).get(diffIds[0] ?? null, diffIds.join(' ')) !== undefined;
+  }
+
+  /** The chains that roots stand on. */
+  chains(): Digest[][] {
+    return this.#store
+      .prepare<{ chain: string }>(`SELECT DISTINCT ${chainOf} AS chain FROM roots r`)
+      .all()
+      .map(({ chain }) => chain.split(' ').filter((text) => isDigest(text)));
   }
 
   /** Who holds a root of this image. */

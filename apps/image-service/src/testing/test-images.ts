@@ -50,7 +50,12 @@ export async function startImages(t: TestContext, options: Options = {}): Promis
   const config = completeConfig({
     root_dir: join(directory, 'root'),
     state_dir: join(directory, 'state'),
-    images: { registry_config_path: certs, unpack_workers: 2, ...options.images },
+    images: {
+      registry_config_path: certs,
+      unpack_workers: 2,
+      layer_store: process.env['GANTRY_TEST_LAYER_STORE'] ?? 'auto',
+      ...options.images,
+    },
   });
   const warnings: string[] = [];
   const log = { warn: (_fields: unknown, message?: string) => void warnings.push(message ?? '') };
@@ -69,9 +74,11 @@ export async function startImages(t: TestContext, options: Options = {}): Promis
     remains: async () => {
       const root = join(directory, 'root', 'images');
       const list = (path: string) => readdir(join(root, path)).then((names) => names.sort());
+      const listOrNothing = (path: string) => list(path).catch(() => [] as string[]);
       const own = (await list('tmp')).filter((name) => !name.endsWith('.lock'));
       const temporary = (await Promise.all(own.map((name) => list(join('tmp', name))))).flat();
-      return { temporary, layers: await list('layers'), blobs: await list('content/blobs/sha256') };
+      const layers = (await Promise.all(['layers', 'erofs/layers'].map(listOrNothing))).flat();
+      return { temporary, layers: layers.sort(), blobs: await list('content/blobs/sha256') };
     },
   };
 }

@@ -1,0 +1,35 @@
+import { closeSync, fdatasyncSync, openSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DiskUsage } from '../ports.ts';
+import { auxiliaryName, indexName, LayerIndexer, tarName, writeAll } from './kept-layer.ts';
+import { treeUsage } from './tree-usage.ts';
+import type { KeepWork } from './unpack-job.ts';
+import { unpackStream } from './unpack-stream.ts';
+
+/** From so many bytes on a tar is on disk before its job ends: beside other layers, not after all of them. */
+const largeBytes = 8 << 20;
+
+/** Writes a layer's tar as it streams by, and its index: for a worker thread. */
+export async function keepLayer(
+  { layer, directory, maxBytes }: KeepWork,
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<DiskUsage> {
+  const tar = openSync(join(directory, tarName), 'wx', 0o600);
+  try {
+    using indexer = new LayerIndexer(join(directory, auxiliaryName));
+    let at = 0;
+    const take = (chunk: Buffer): void => {
+      writeAll(tar, chunk, at);
+      at += chunk.length;
+      indexer.push(chunk);
+    };
+    await unpackStream(layer, chunks, take, maxBytes);
+    writeFileSync(join(directory, indexName), indexer.finish(), { mode: 0o600 });
+    if (at >= largeBytes) {
+      fdatasyncSync(tar);
+    }
+  } finally {
+    closeSync(tar);
+  }
+  return treeUsage(directory);
+}

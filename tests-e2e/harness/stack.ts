@@ -48,10 +48,14 @@ export interface StackOptions {
   readonly cni?: string;
   /** More lines of config.toml, put at its end. */
   readonly config?: string;
+  /** More lines of its table [pods]. */
+  readonly pods?: (dir: string) => string;
   readonly environment?: Readonly<Record<string, string>>;
   /** Import localhost/e2e/busybox:1; true unless said otherwise. */
   readonly busybox?: boolean;
   readonly defaultRuntime?: string;
+  /** How layers are kept; as GANTRY_E2E_LAYER_STORE says, or what the host can do, unless told. */
+  readonly layerStore?: 'auto' | 'erofs' | 'directories';
   /** Put root_dir on a tmpfs of this size, for tests of a full disk. */
   readonly rootDirTmpfsBytes?: number;
 }
@@ -105,8 +109,10 @@ ${options.cni ?? ''}
 [pods]
 infra = "${infra}"
 cgroup_parent = "${paths.cgroupParent}"
+${options.pods?.(dir) ?? ''}
 [images]
 registry_config_path = "${join(dir, 'certs.d')}"
+layer_store = "${layerStoreOf(options)}"
 ${options.config ?? ''}
 `,
   );
@@ -171,6 +177,12 @@ ${options.config ?? ''}
       await down();
     },
   };
+}
+
+function layerStoreOf({ layerStore, rootDirTmpfsBytes }: StackOptions): string {
+  // A tmpfs can't back EROFS.
+  const usual = rootDirTmpfsBytes === undefined ? process.env['GANTRY_E2E_LAYER_STORE'] : 'auto';
+  return layerStore ?? usual ?? 'auto';
 }
 
 /** The name under which every stack has the busybox image. */

@@ -183,6 +183,14 @@ const pods = strictObject({
     'Let pods send ICMP echo without capabilities.',
     optional(boolean(), true),
   ),
+  cdi_spec_dirs: described(
+    'Directories of CDI files, read when a container asks for a CDI device; a later one counts more.',
+    optional(array(absolutePath), ['/etc/cdi', '/var/run/cdi']),
+  ),
+  hooks_dirs: described(
+    'Directories of OCI hooks in the format of oci-hooks(5), read for each container; a later one counts more.',
+    optional(array(absolutePath), []),
+  ),
   ignore_image_defined_volumes: described(
     'Leave what an image declares as VOLUME in the root file system of the container.',
     optional(boolean(), false),

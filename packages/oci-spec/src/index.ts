@@ -1,10 +1,20 @@
 export { apparmorProfileOf } from './apparmor.ts';
 export { capabilitiesOf } from './capabilities.ts';
 export { capabilitiesOfMask } from './capability-names.ts';
+export { applyCdiEdits, type FoundNode, nodesToFind } from './cdi/apply-edits.ts';
+export { type CdiDirectory, type CdiEdits, editsOf, parseCdiSpec } from './cdi/cdi-spec.ts';
+export { type CdiDeviceName, cdiDevicesOf, parseCdiName } from './cdi/device-name.ts';
 export { cgroupsPath } from './cgroups-path.ts';
 export { commandOf, workingDirOf } from './command.ts';
 export { containerSpec } from './container-spec.ts';
 export { environmentOf } from './environment.ts';
+export {
+  type HookFile,
+  type HookSubject,
+  hookApplies,
+  parseHookFile,
+  withHook,
+} from './hooks/hook-file.ts';
 export { type KernelVersion, kernelVersionOf } from './kernel-version.ts';
 export { linuxResources, type ResourceFacts } from './linux-resources.ts';
 export { cleanPath } from './mounts/cri-mount.ts';

@@ -21,10 +21,6 @@ export function checkContainerConfig(config: ContainerConfig | undefined): Check
   if (image === undefined || image.image === '') {
     throw invalid('config.image.image: must not be empty');
   }
-  if (config.CDIDevices.length > 0) {
-    const names = config.CDIDevices.map(({ name }) => quote(name)).join(', ');
-    throw invalid(`config.CDI_devices: ${names}: CDI devices are not supported yet`);
-  }
   for (const { containerPath } of config.devices) {
     if (containerPath !== '') {
       checkPath('create container: config.devices: container_path', containerPath);

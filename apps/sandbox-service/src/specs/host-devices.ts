@@ -1,4 +1,4 @@
-import { lstat, readdir, realpath } from 'node:fs/promises';
+import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
 import type { OciDevice } from '@gantry/oci';
@@ -69,8 +69,12 @@ export async function resolveDevice(device: Device): Promise<readonly ResolvedDe
   return [{ device: { ...node, path: target }, permissions }];
 }
 
-async function deviceAt(path: string): Promise<OciDevice | undefined> {
-  const stats = await lstat(path).catch((error: unknown) => {
+/** The device node at a path; undefined when nothing or something else is there. */
+export async function deviceAt(
+  path: string,
+  { follow = false } = {},
+): Promise<OciDevice | undefined> {
+  const stats = await (follow ? stat : lstat)(path).catch((error: unknown) => {
     if (isMissing(error)) {
       return undefined;
     }

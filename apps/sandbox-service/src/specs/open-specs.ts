@@ -5,6 +5,7 @@ import { quote, RuntimeError } from '@gantry/errors';
 import { resolveInRoot } from '@gantry/host';
 import { type ImageConfig, parseImageConfig } from '@gantry/oci';
 import {
+  cdiDevicesOf,
   containerSpec,
   type HostFacts,
   linuxResources,
@@ -29,7 +30,9 @@ import type { PreparedRoot, RuntimeHandler, Specs } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
+import { withCdiDevices } from './cdi-devices.ts';
 import { supports } from './handler-features.ts';
+import { withHooks } from './hook-directories.ts';
 import { devicesBelow, resolveDevice } from './host-devices.ts';
 import { appArmorFacts, type StaticFacts } from './host-facts.ts';
 import { resolveMounts } from './resolve-mounts.ts';
@@ -77,8 +80,9 @@ export function openSpecs(deps: Deps): Specs {
         Promise.all(config.devices.map(resolveDevice)),
         localhostProfile(security),
       ]);
+      const cdiDevices = cdiDevicesOf(config);
       const target = targetNamespace(deps, container);
-      const spec = containerSpec({
+      const asked = containerSpec({
         ...base,
         id,
         config,
@@ -91,6 +95,13 @@ export function openSpecs(deps: Deps): Specs {
         ...(target === undefined ? {} : { targetPidNamespace: target }),
         ...(profile === undefined ? {} : { localhostSeccomp: profile }),
       });
+      const withDevices = await withCdiDevices(asked, cdiDevices, pods.cdi_spec_dirs);
+      const subject = {
+        annotations: { ...sandbox.config.annotations, ...config.annotations },
+        command: asked.process.args[0] ?? '',
+        hasBindMounts: config.mounts.length > 0,
+      };
+      const spec = await withHooks(withDevices, subject, pods.hooks_dirs);
       return { spec, stopSignal: stopSignalOf(config.stopSignal, image.stopSignal).number };
     },
 

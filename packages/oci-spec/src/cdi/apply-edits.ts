@@ -66,8 +66,9 @@ function mountsWith(mounts: readonly OciMount[], edit: CdiEdits): OciMount[] {
     ({ hostPath, containerPath, options, type }): OciMount => ({
       destination: containerPath,
       source: hostPath,
-      options,
-      // A bind is told by its options; runtimes want a word for the type all the same.
+      // A bind is told by its options.
+      options:
+        (type ?? 'bind') !== 'bind' || options.some(isBind) ? options : ['rbind', ...options],
       type: type ?? 'bind',
     }),
   );
@@ -75,6 +76,10 @@ function mountsWith(mounts: readonly OciMount[], edit: CdiEdits): OciMount[] {
   return [...mounts.filter(({ destination }) => !taken.has(destination)), ...added].sort(
     (a, b) => depthOf(a) - depthOf(b),
   );
+}
+
+function isBind(option: string): boolean {
+  return option === 'bind' || option === 'rbind';
 }
 
 function depthOf({ destination }: OciMount): number {
@@ -120,30 +125,35 @@ function deviceOf(
   { user }: OciProcess,
   found: ReadonlyMap<string, FoundNode>,
 ): OciDevice {
-  const host = isDescribed(node) ? undefined : found.get(hostPathOf(node));
-  const type = node.type ?? host?.type;
-  if (type === undefined || (host === undefined && !isDescribed(node))) {
-    const message = `CDI device node ${node.path}: ${hostPathOf(node)} is no device of this host`;
-    throw new RuntimeError('failed-precondition', message);
-  }
-  // Who runs as somebody is meant to use what it is given.
-  const [uid, gid] = [node.uid ?? user.uid, node.gid ?? user.gid];
   return defined({
     path: node.path,
-    type,
-    major: node.major ?? host?.major,
-    minor: node.minor ?? host?.minor,
-    fileMode: node.fileMode ?? host?.fileMode,
-    uid: node.uid === undefined && uid === 0 ? undefined : uid,
-    gid: node.gid === undefined && gid === 0 ? undefined : gid,
+    ...kindOf(node, found.get(hostPathOf(node))),
+    // Who runs as somebody is meant to use what it is given.
+    uid: node.uid ?? (user.uid === 0 ? undefined : user.uid),
+    gid: node.gid ?? (user.gid === 0 ? undefined : user.gid),
   });
 }
 
-type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+function kindOf(node: CdiDeviceNode, host: FoundNode | undefined) {
+  const { path, type = host?.type, major, minor, fileMode } = node;
+  if (type === undefined || (host === undefined && !isDescribed(node))) {
+    const message = `CDI device node ${path}: ${hostPathOf(node)} is no device of this host`;
+    throw new RuntimeError('failed-precondition', message);
+  }
+  return {
+    type,
+    major: major ?? host?.major,
+    minor: minor ?? host?.minor,
+    fileMode: fileMode ?? host?.fileMode,
+  };
+}
+
+type Definite<T> = {
+  [K in keyof T as undefined extends T[K] ? never : K]: T[K];
+} & { [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined> };
 
 /** Without the keys that have no value. */
-function defined<T extends object>(fields: T): Partial<Defined<T>> & Pick<Defined<T>, never> & T {
-  return Object.fromEntries(
-    Object.entries(fields).filter(([, value]) => value !== undefined),
-  ) as T & Partial<Defined<T>>;
+function defined<T extends object>(fields: T): Definite<T> {
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as Definite<T>;
 }

@@ -66,7 +66,10 @@ const edits = strictObject({
 const annotations = optional(record(string(), string()), {});
 
 const schema = strictObject({
-  cdiVersion: pipe(string(), regex(/^v?(0\.[3-9]|1\.[01])\.\d+$/, 'is not a version from 0.3 to 1.1')),
+  cdiVersion: pipe(
+    string(),
+    regex(/^v?(0\.[3-9]|1\.[01])\.\d+$/, 'is not a version from 0.3 to 1.1'),
+  ),
   kind: pipe(string(), check(isCdiKind, 'must be vendor/class')),
   annotations,
   devices: array(

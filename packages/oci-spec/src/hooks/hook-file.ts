@@ -59,7 +59,10 @@ export function parseHookFile(document: unknown, what: string): HookFile {
   const parsed = safeParse(schema, document);
   if (!parsed.success) {
     const [issue] = parsed.issues;
-    throw new RuntimeError('failed-precondition', `${what}: ${getDotPath(issue) ?? ''}: ${issue.message}`);
+    throw new RuntimeError(
+      'failed-precondition',
+      `${what}: ${getDotPath(issue) ?? ''}: ${issue.message}`,
+    );
   }
   const { hook, stages, when } = parsed.output;
   if (Object.keys(when).length === 0) {

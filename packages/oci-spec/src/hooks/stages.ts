@@ -1,4 +1,14 @@
-import { integer, minValue, number, optional, pipe, regex, strictObject, string, array } from 'valibot';
+import {
+  array,
+  integer,
+  minValue,
+  number,
+  optional,
+  pipe,
+  regex,
+  strictObject,
+  string,
+} from 'valibot';
 
 /** When a hook runs (OCI runtime spec, config.md: POSIX-platform Hooks). */
 export const hookStages = [

@@ -1,7 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Stack } from './stack.ts';
 
-export type ServiceProgram = 'cri-gateway' | 'image-service' | 'sandbox-service' | 'stream-server';
+export type ServiceProgram =
+  | 'cri-gateway'
+  | 'image-service'
+  | 'sandbox-service'
+  | 'stream-server'
+  | 'nri-broker';
 
 /** The pids of the instances of one service of this stack, told by their command lines. */
 export function pidsOf(stack: Stack, program: ServiceProgram | 'nats-server'): readonly number[] {

@@ -1,6 +1,7 @@
 import type { DescService } from '@bufbuild/protobuf';
 import type { ServiceName } from '@gantry/bus';
 import { Diagnostics, ImageAdmin, ImageImport, ImageService, RuntimeService } from '@gantry/proto';
+import { PluginInspection } from '@gantry/proto/nri-broker';
 
 /** What moves bytes beside the request belongs to stream-server; so does a command's output. */
 const streamMethods: ReadonlySet<string> = new Set(['ExecSync', 'Exec', 'Attach', 'PortForward']);
@@ -12,6 +13,7 @@ const owners = [
   { service: ImageImport, owner: 'image' },
   { service: ImageAdmin, owner: 'image' },
   { service: Diagnostics, owner: 'sandbox' },
+  { service: PluginInspection, owner: 'nri' },
 ] as const satisfies readonly { service: DescService; owner: ServiceName }[];
 
 export const servedServices: readonly DescService[] = owners.map(({ service }) => service);

@@ -54,7 +54,8 @@ export const commands: readonly CommandEntry[] = [
   {
     name: 'test',
     args: '[stages...]',
-    about: 'run the tests of Gantry itself: types, lint, generated, units, e2e',
+    about: 'run the tests of Gantry itself: types, lint, generated, units, e2e, critest',
+    options: [['--vm', "run a pod's life in a virtual machine with systemd and cgroup v2"]],
     load: async () => (await import('./commands/test.ts')).test,
   },
   {
@@ -80,6 +81,19 @@ export const commands: readonly CommandEntry[] = [
     about: 'say what failed of a pod or container, and what to do',
     options: [output],
     load: async () => (await import('./commands/why.ts')).why,
+  },
+  {
+    name: 'nri plugins',
+    about: 'list NRI plugins: their events, how fast they answer, their last errors',
+    options: [output],
+    load: async () => (await import('./commands/nri-plugins.ts')).nriPlugins,
+  },
+  {
+    name: 'nri owners',
+    args: '<container>',
+    about: 'show which plugin changed what in a container',
+    options: [output],
+    load: async () => (await import('./commands/nri-owners.ts')).nriOwners,
   },
   {
     name: 'version',

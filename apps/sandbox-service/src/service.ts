@@ -82,6 +82,9 @@ async function start(context: ServiceContext): Promise<StartedService> {
       log,
       metrics,
       faultPoint,
+      ...(config.nri.enabled && {
+        openPlugins: (await import('./nri/open-plugins.ts')).openPlugins(bus, facts),
+      }),
       roots: remoteRootFilesystems(bus),
       mounts: hostMounts(log),
       locks: hostLocks,

@@ -10,10 +10,11 @@ import { ContainerStops } from './containers/stop-container.ts';
 import { type EventFeed, startEventFeed } from './events/event-feed.ts';
 import type { Handlers } from './handlers.ts';
 import { registerMetrics } from './metrics.ts';
+import { noPlugins, type Plugins } from './nri/plugins.ts';
 import type { Paths } from './paths.ts';
 import { PodMetricsReader } from './pod-metrics/pod-metrics.ts';
 import { PodLock } from './pods/pod-lock.ts';
-import { podSteps } from './pods/pod-steps.ts';
+import { type PodSteps, podSteps } from './pods/pod-steps.ts';
 import type {
   Clock,
   Locks,
@@ -29,6 +30,7 @@ import { forgetEarlierBoot } from './reconcile/forget-earlier-boot.ts';
 import { type Reconciliation, startReconciliation } from './reconcile/reconcile.ts';
 import { repair } from './reconcile/repair.ts';
 import { gated } from './recovery-gate.ts';
+import { checkpointContainerMethod } from './rpc/checkpoint-container.ts';
 import { containerStats } from './rpc/container-stats.ts';
 import { containerStatusMethod } from './rpc/container-status.ts';
 import { createContainerMethod } from './rpc/create-container.ts';
@@ -90,7 +92,11 @@ export interface World {
   readonly version: string;
   /** Differs from one start of the host to the next. */
   readonly bootId: string;
+  /** Left out where NRI is disabled; the signal aborts when the service stops. */
+  readonly openPlugins?: (world: World & { readonly signal: AbortSignal }) => Plugins;
 }
+
+type PluggedWorld = World & { readonly plugins: Plugins };
 
 export interface SandboxService extends AsyncDisposable {
   readonly handlers: RawHandlers;
@@ -98,8 +104,8 @@ export interface SandboxService extends AsyncDisposable {
 }
 
 /** Reconciles with the host, watches for exits and answers; the world stays the caller's. */
-export async function startSandboxService(world: World): Promise<SandboxService> {
-  const { paths, records, metrics } = world;
+export async function startSandboxService(outer: World): Promise<SandboxService> {
+  const { paths, records, metrics } = outer;
   for (const directory of [
     paths.locks,
     paths.netnses,
@@ -109,8 +115,10 @@ export async function startSandboxService(world: World): Promise<SandboxService>
   ]) {
     await mkdir(directory, { recursive: true, mode: 0o711 });
   }
-  forgetEarlierBoot(records, world.bootId);
+  forgetEarlierBoot(records, outer.bootId);
   const stopping = new AbortController();
+  const plugins = outer.openPlugins?.({ ...outer, signal: stopping.signal }) ?? noPlugins;
+  const world: PluggedWorld = { ...outer, plugins };
   await using undo = new AsyncDisposableStack();
   const work = wire(world, undo.use(new SharedCreations()));
   const { podLock, containerEnd } = work;
@@ -128,6 +136,7 @@ export async function startSandboxService(world: World): Promise<SandboxService>
     () => {
       exits.watchMonitors();
       feed.noteRecovery();
+      plugins.catchUp();
     },
     () => undefined,
   );
@@ -145,17 +154,26 @@ export async function startSandboxService(world: World): Promise<SandboxService>
   };
 }
 
+/** Plugins are asked when all else is done. */
+function withPodSteps(steps: PodSteps, { podSteps: asked }: Plugins): PodSteps {
+  return (sandbox) => {
+    const others = steps(sandbox);
+    const after = others.map(({ name }) => name);
+    return [...others, ...asked.map((step) => ({ ...step, after }))];
+  };
+}
+
 interface Work extends ReturnType<typeof wire> {
   readonly exits: ExitWatch;
   readonly feed: EventFeed;
 }
 
 /** Makes the parts that have state, and hands each what it needs. */
-function wire(world: World, creations: SharedCreations) {
+function wire(world: PluggedWorld, creations: SharedCreations) {
   const { records, config } = world;
   const containerEnd = new ContainerEnd(world);
   const removal = { ...world, containerEnd };
-  const pods = { steps: podSteps(world) };
+  const pods = { steps: withPodSteps(podSteps(world), world.plugins) };
   const containers = { steps: containerSteps(world) };
   const { faultPoint } = world;
   const podLock = new PodLock({
@@ -198,7 +216,7 @@ function statsDeps(world: World) {
   return { ...deps, podReader: new PodReader(deps), metricsReader: new PodMetricsReader(deps) };
 }
 
-function methods(world: World, work: Work): RawHandlers {
+function methods(world: PluggedWorld, work: Work): RawHandlers {
   const { podLock, stops, exits } = work;
   const stats = statsDeps(world);
   return new Map([
@@ -214,7 +232,7 @@ function methods(world: World, work: Work): RawHandlers {
       podSandboxStatus: podSandboxStatus(world),
       listPodSandbox: listPodSandbox(world),
       streamPodSandboxes: streamPodSandboxes(world),
-      createContainer: createContainerMethod(work.createContainer),
+      createContainer: createContainerMethod({ ...work.removal, ...work.createContainer }),
       startContainer: startContainerMethod({ ...world, podLock, exits }),
       stopContainer: stopContainer({ ...world, stops }),
       removeContainer: removeContainerMethod(work.removal),
@@ -223,6 +241,7 @@ function methods(world: World, work: Work): RawHandlers {
       containerStatus: containerStatusMethod(world),
       getContainerEvents: getContainerEvents(work.feed),
       updateContainerResources: updateContainerResources({ ...world, podLock }),
+      checkpointContainer: checkpointContainerMethod({ ...world, podLock }),
       reopenContainerLog: reopenContainerLog(world),
       containerStats: containerStats(stats),
       listContainerStats: listContainerStats(stats),
@@ -239,5 +258,6 @@ function methods(world: World, work: Work): RawHandlers {
       getPodTarget: getPodTarget(world),
     }),
     ...busHandlers(Diagnostics, { explain: explain(world) }),
+    ...world.plugins.handlers({ ...world, podLock, stops }),
   ]);
 }

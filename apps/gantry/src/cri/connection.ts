@@ -1,4 +1,5 @@
 import { Diagnostics, ImageAdmin, ImageImport, ImageService, RuntimeService } from '@gantry/proto';
+import { PluginInspection } from '@gantry/proto/nri-broker';
 import { dial, type RpcClient } from '@gantry/rpc';
 import type { Invocation } from '../invocation.ts';
 
@@ -9,6 +10,7 @@ export interface CriConnection extends Disposable {
   readonly imageAdmin: RpcClient<typeof ImageAdmin>;
   readonly importer: RpcClient<typeof ImageImport>;
   readonly diagnostics: RpcClient<typeof Diagnostics>;
+  readonly plugins: RpcClient<typeof PluginInspection>;
 }
 
 /** Connects to the socket of the config. What is wrong with it is told by the first call. */
@@ -20,6 +22,7 @@ export function connect(invocation: Invocation): CriConnection {
     imageAdmin: connection.client(ImageAdmin),
     importer: connection.client(ImageImport),
     diagnostics: connection.client(Diagnostics),
+    plugins: connection.client(PluginInspection),
     [Symbol.dispose]: () => {
       connection.close();
     },

@@ -1,4 +1,5 @@
 import type { Handlers } from '../handlers.ts';
+import type { Plugins } from '../nri/plugins.ts';
 import type { Paths } from '../paths.ts';
 import type { Clock, ContainerExit, Runtime } from '../ports.ts';
 import type { Container, ContainerFacts } from '../store/container-store.ts';
@@ -10,6 +11,7 @@ interface Deps {
   readonly runtime: Runtime;
   readonly handlers: Handlers;
   readonly clock: Clock;
+  readonly plugins: Pick<Plugins, 'exited'>;
 }
 
 const killedCode = 137;
@@ -60,6 +62,7 @@ export class ContainerEnd {
       facts: { ...facts, finishedAtNanos },
     });
     this.tell(container.id);
+    this.#deps.plugins.exited(container.id);
   }
 
   /** What conmon wrote down of the end of a container, or of a pause container; undefined where it has not. */

@@ -1,8 +1,11 @@
 import type { Config } from '@gantry/config';
+import { isCheckpoint } from '../checkpoint/open-checkpoint.ts';
+import { removeCheckpoint, restoredRoot } from '../checkpoint/restored-root.ts';
 import type { Step } from '../journal/steps.ts';
+import type { Plugins } from '../nri/plugins.ts';
 import type { Paths } from '../paths.ts';
 import { writeSpec } from '../pods/pod-steps.ts';
-import { mappingsOf, userNamespaceOf } from '../pods/user-namespace.ts';
+import { mappingsOf } from '../pods/user-namespace.ts';
 import type { Mounts, PreparedRoot, RootFilesystems, Specs } from '../ports.ts';
 import { mountRoot, releaseRoot, removeBundle } from '../rootfs.ts';
 import type { Container, ContainerFacts } from '../store/container-store.ts';
@@ -20,6 +23,7 @@ export interface ContainerStepDeps {
   readonly mounts: Mounts;
   readonly specs: Specs;
   readonly config: Pick<Config, 'pods'>;
+  readonly plugins: Pick<Plugins, 'containerSteps'>;
 }
 
 /** A container in the making. Undo needs the id of `container` alone. */
@@ -30,7 +34,10 @@ export interface ContainerWork {
   images?: ReadonlyMap<number, MountedImage>;
   declared?: readonly DeclaredVolume[];
   /** What its spec told of it. */
-  learnt?: Pick<ContainerFacts, 'user' | 'stopSignal' | 'cgroupsPath' | 'volumeImages'>;
+  learnt?: Pick<
+    ContainerFacts,
+    'user' | 'stopSignal' | 'cgroupsPath' | 'volumeImages' | 'resources' | 'plugins'
+  >;
 }
 
 /**
@@ -46,18 +53,23 @@ export function containerSteps(deps: ContainerStepDeps): readonly Step<Container
       async run(work, signal) {
         const { id, config } = work.container;
         const mappings = work.sandbox && mappingsOf(work.sandbox);
-        work.root = await roots.prepare(id, config.image?.image ?? '', {
-          signal,
-          ...(mappings === undefined ? {} : { mappings }),
-        });
+        const image = config.image?.image ?? '';
+        const prepare = (name: string) =>
+          roots.prepare(id, name, { signal, ...(mappings === undefined ? {} : { mappings }) });
+        work.root = isCheckpoint(image)
+          ? await restoredRoot(paths, id, image, prepare, signal)
+          : await prepare(image);
       },
-      undo: ({ container }) => releaseRoot(deps, container.id),
+      async undo({ container }) {
+        await removeCheckpoint(paths, container.id);
+        await releaseRoot(deps, container.id);
+      },
     },
     {
       name: 'mount',
       async run({ container, sandbox, root }) {
         if (root !== undefined && sandbox !== undefined) {
-          await mountRoot(deps, container.id, root, userNamespaceOf(paths, sandbox));
+          await mountRoot(deps, container.id, root, sandbox);
         }
       },
       undo: ({ container }) => removeBundle(deps, container.id),
@@ -79,6 +91,7 @@ export function containerSteps(deps: ContainerStepDeps): readonly Step<Container
         const { uid, gid, additionalGids = [] } = spec.process.user;
         work.learnt = {
           stopSignal,
+          ...(isCheckpoint(container.config.image?.image ?? '') && { restored: true }),
           user: { uid, gid, additionalGids },
           ...(images.size === 0
             ? {}
@@ -91,6 +104,7 @@ export function containerSteps(deps: ContainerStepDeps): readonly Step<Container
         };
       },
     },
+    ...deps.plugins.containerSteps,
   ];
 }
 

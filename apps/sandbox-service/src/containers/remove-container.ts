@@ -1,6 +1,8 @@
+import { removeCheckpoint } from '../checkpoint/restored-root.ts';
 import type { Handlers } from '../handlers.ts';
 import { shortId } from '../ids.ts';
 import { runSteps, type Step } from '../journal/steps.ts';
+import type { Plugins } from '../nri/plugins.ts';
 import type { Paths } from '../paths.ts';
 import type { Clock, Mounts, RootFilesystems, Runtime } from '../ports.ts';
 import { releaseRoot, removeBundle } from '../rootfs.ts';
@@ -18,6 +20,7 @@ export interface RemoveContainerDeps {
   readonly mounts: Mounts;
   readonly handlers: Handlers;
   readonly containerEnd: ContainerEnd;
+  readonly plugins: Pick<Plugins, 'removeContainerSteps'>;
   readonly clock: Clock;
   readonly faultPoint: (name: string) => void;
 }
@@ -50,13 +53,21 @@ export function removeContainerSteps(deps: RemoveContainerDeps): readonly Step<C
         await containerEnd.deleteFromRuntime(records.containers.get(id));
       },
     },
+    // While config.json, which they are shown, is still there.
+    ...deps.plugins.removeContainerSteps.map((step) => ({ ...step, after: ['kill'] })),
     { name: 'root', after: ['kill'], run: ({ id }) => releaseRoot(deps, id) },
     { name: 'images', after: ['kill'], run: (container) => releaseImageVolumes(deps, container) },
     { name: 'volumes', after: ['kill'], run: ({ id }) => removeDeclaredVolumes(deps, id) },
     {
       name: 'bundle',
-      after: ['delete', 'root', 'images', 'volumes'],
-      run: ({ id }) => removeBundle(deps, id),
+      after: [
+        ...['delete', 'root', 'images', 'volumes'],
+        ...deps.plugins.removeContainerSteps.map(({ name }) => name),
+      ],
+      async run({ id }) {
+        await removeCheckpoint(deps.paths, id);
+        await removeBundle(deps, id);
+      },
     },
   ];
 }

@@ -1,9 +1,12 @@
+import { join } from 'node:path';
 import { messageOf, RuntimeError } from '@gantry/errors';
 import { NamespaceMode } from '@gantry/proto';
+import { removeCheckpoint } from '../checkpoint/restored-root.ts';
 import { finishAll } from '../finish-all.ts';
 import type { Handlers } from '../handlers.ts';
 import { shortId } from '../ids.ts';
 import { runSteps, type Step, undoAfter } from '../journal/steps.ts';
+import type { Plugins } from '../nri/plugins.ts';
 import type { Paths } from '../paths.ts';
 import type {
   CallOptions,
@@ -28,6 +31,7 @@ export interface StartContainerDeps {
   readonly processes: Processes;
   readonly handlers: Handlers;
   readonly clock: Clock;
+  readonly plugins: Pick<Plugins, 'startSteps' | 'exited'>;
   readonly faultPoint: (name: string) => void;
 }
 
@@ -65,6 +69,7 @@ export function startSteps(deps: StartContainerDeps): readonly Step<StartWork>[]
           stdinOnce: config.stdinOnce,
           tty: config.tty,
           ...(facts.logPath === undefined ? {} : { logPath: facts.logPath }),
+          ...(facts.restored === true && { restoreFrom: join(paths.checkpoint(id), 'checkpoint') }),
         };
         const sandbox = records.sandboxes.get(work.container.sandboxId);
         const processes = await withHostVolumes(deps, work.container, sandbox, () =>
@@ -81,6 +86,7 @@ export function startSteps(deps: StartContainerDeps): readonly Step<StartWork>[]
         await releaseHostVolumes(deps, container);
       },
     },
+    ...deps.plugins.startSteps,
     {
       name: 'start',
       async run(work) {
@@ -90,7 +96,10 @@ export function startSteps(deps: StartContainerDeps): readonly Step<StartWork>[]
         // From here on the program may run: who repairs must know whom to look
         // for. The write costs nothing, the runtime is busy meanwhile.
         await finishAll([
-          runtime.start(handlers.get(facts.handler), id),
+          // What was restored runs already.
+          facts.restored === true
+            ? removeCheckpoint(paths, id)
+            : runtime.start(handlers.get(facts.handler), id),
           Promise.try(() =>
             records.containers.update(id, {
               facts: {
@@ -144,6 +153,7 @@ export async function startContainer(
       );
       records.journal.end(op, 'failed', error);
     });
+    deps.plugins.exited(id);
     throw error;
   }
   records.commit(() => {

@@ -24,6 +24,7 @@ export function removePodSteps(deps: RemovePodDeps): readonly Step<Sandbox>[] {
         await finishAll(containers.map((container) => removeContainer(deps, container.id)));
       },
     },
+    ...deps.plugins.removePodSteps.map((step) => ({ ...step, after: ['containers'] })),
     { name: 'bundle', after: [], run: ({ id }) => removeBundle(deps, id) },
     { name: 'files', after: [], run: ({ id }) => removeSandboxFiles(deps, id) },
   ];

@@ -4,6 +4,7 @@ import { finishAll } from '../finish-all.ts';
 import type { Handlers } from '../handlers.ts';
 import { shortId } from '../ids.ts';
 import { runSteps, type Step } from '../journal/steps.ts';
+import type { Plugins } from '../nri/plugins.ts';
 import type { Paths } from '../paths.ts';
 import type { Mounts, Namespaces, Network, RootFilesystems, Runtime } from '../ports.ts';
 import { releaseRoot } from '../rootfs.ts';
@@ -24,6 +25,7 @@ export interface StopPodDeps {
   readonly namespaces: Namespaces;
   readonly handlers: Handlers;
   readonly containerEnd: ContainerEnd;
+  readonly plugins: Pick<Plugins, 'stopPodSteps' | 'removePodSteps' | 'removeContainerSteps'>;
   readonly faultPoint: (name: string) => void;
 }
 
@@ -55,6 +57,7 @@ export function stopPodSteps(
         await finishAll(running.map((container) => containerEnd.kill(container)));
       },
     },
+    ...deps.plugins.stopPodSteps.map((step) => ({ ...step, after: ['containers'] })),
     ...networkSteps(deps),
     ...(infra === 'none' ? [shmStep(deps, 'containers')] : pauseSteps(deps)),
     {
@@ -73,7 +76,8 @@ function networkSteps(deps: StopPodDeps): readonly Step<Sandbox>[] {
   return [
     {
       name: 'network',
-      after: ['containers'],
+      // Plugins may still want to see what it has.
+      after: ['containers', ...deps.plugins.stopPodSteps.map(({ name }) => name)],
       async run({ id, config, facts }) {
         if (!facts.hostNetwork) {
           const netnsPath = paths.netns(id);

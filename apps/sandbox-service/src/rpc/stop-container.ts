@@ -1,15 +1,17 @@
 import { RuntimeError } from '@gantry/errors';
 import type { ContainerStops } from '../containers/stop-container.ts';
+import type { Plugins } from '../nri/plugins.ts';
 import type { Records } from '../store/records.ts';
 import type { RuntimeMethod } from './handlers.ts';
 
 interface Deps {
   readonly records: Records;
   readonly stops: ContainerStops;
+  readonly plugins: Pick<Plugins, 'settled'>;
 }
 
 /** A container that is unknown, or does not run, is a success. The timeout is in seconds. */
-export function stopContainer({ records, stops }: Deps): RuntimeMethod<'stopContainer'> {
+export function stopContainer({ records, stops, plugins }: Deps): RuntimeMethod<'stopContainer'> {
   return async ({ containerId, timeout }, { signal }) => {
     if (timeout < 0n) {
       throw new RuntimeError('invalid-argument', `stop container: timeout ${timeout} is negative`);
@@ -17,6 +19,7 @@ export function stopContainer({ records, stops }: Deps): RuntimeMethod<'stopCont
     const container = records.findContainer(containerId);
     if (container !== undefined) {
       await stops.stop(container.id, Number(timeout) * 1000, { signal });
+      await plugins.settled(container.id);
     }
     return {};
   };

@@ -1,3 +1,4 @@
+import type { Plugins } from '../nri/plugins.ts';
 import type { PodLock } from '../pods/pod-lock.ts';
 import type { Specs } from '../ports.ts';
 import type { Records } from '../store/records.ts';
@@ -8,6 +9,7 @@ interface Deps {
   readonly records: Records;
   readonly podLock: PodLock;
   readonly specs: Pick<Specs, 'limits'>;
+  readonly plugins: Pick<Plugins, 'updatingPod' | 'updatedPod'>;
 }
 
 /**
@@ -15,21 +17,23 @@ interface Deps {
  * cgroup of the pod is the kubelet's own. What is left out stays as it was.
  */
 export function updatePodSandboxResources(deps: Deps): RuntimeMethod<'updatePodSandboxResources'> {
-  const { records, podLock, specs } = deps;
-  return async ({ podSandboxId, overhead, resources }, { signal }) => {
+  const { records, podLock, specs, plugins } = deps;
+  return async (request, { signal }) => {
+    const { podSandboxId, overhead, resources } = request;
     const { id } = records.getSandbox(podSandboxId);
     // Only to have nonsense refused.
     await Promise.all([specs.limits(overhead), specs.limits(resources)]);
-    const write = () => {
+    const write = async () => {
+      await plugins.updatingPod(id, request);
       records.sandboxes.update(id, {
         facts: {
           ...(overhead === undefined ? {} : { overhead: writeResources(overhead) }),
           ...(resources === undefined ? {} : { resources: writeResources(resources) }),
         },
       });
-      return Promise.resolve();
     };
     await podLock.run(id, write, { signal });
+    await plugins.updatedPod(id);
     return {};
   };
 }

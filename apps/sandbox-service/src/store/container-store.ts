@@ -59,12 +59,16 @@ export interface ContainerFacts {
   readonly volumeImages?: Readonly<Record<string, string>>;
   /** Holds what it writes to its root; image-service owns it. */
   readonly upperDir?: string;
+  /** Made of a checkpoint: its processes go on from there. */
+  readonly restored?: boolean;
   readonly init?: ProcessId;
   readonly monitor?: ProcessId;
   /** The OCI runtime may know of it. */
   readonly inRuntime?: boolean;
   /** The limits since UpdateContainerResources, in place of those of the request. */
   readonly resources?: JsonValue;
+  /** What NRI plugins know of it: that it is there, or that it has exited. */
+  readonly plugins?: 'told' | 'stopped';
   /** The limits that an update is about to set. */
   readonly pendingResources?: JsonValue;
 }

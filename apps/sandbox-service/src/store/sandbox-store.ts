@@ -58,6 +58,8 @@ export interface SandboxFacts {
   readonly attachment?: Attachment;
   readonly image?: ImageFacts;
   readonly pause?: { readonly init: ProcessId; readonly monitor: ProcessId };
+  /** NRI plugins know that it has stopped. */
+  readonly plugins?: 'stopped';
   /** Since UpdatePodSandboxResources, in place of those of the request. */
   readonly overhead?: JsonValue;
   readonly resources?: JsonValue;

@@ -1,0 +1,42 @@
+import { ListPluginsResponseSchema, type PluginStatus } from '@gantry/proto/nri-broker';
+import { connect } from '../cri/connection.ts';
+import type { Invocation } from '../invocation.ts';
+import { formatted, messageJson, outputFormat } from '../output/format.ts';
+import { table } from '../output/table.ts';
+
+const allEvents = 14;
+
+/** `gantry nri plugins`: those that are asked, in their order, and the last ones that have gone. */
+export async function nriPlugins(invocation: Invocation): Promise<void> {
+  const format = outputFormat(invocation, 'table');
+  if (!invocation.config().nri.enabled) {
+    invocation.note('gantry: NRI is disabled: set [nri] enabled = true in the config');
+  }
+  using cri = connect(invocation);
+  const answer = await cri.plugins.listPlugins({}, { signal: invocation.signal });
+  if (format !== 'table') {
+    invocation.out(formatted(format, messageJson(ListPluginsResponseSchema, answer)));
+    return;
+  }
+  invocation.out(
+    table(
+      ['PLUGIN', 'ORIGIN', 'STATE', 'CALLS', 'FAILED', 'MEAN', 'SLOWEST', 'EVENTS', 'LAST ERROR'],
+      answer.plugins.map(rowOf),
+    ),
+  );
+}
+
+function rowOf(plugin: PluginStatus): string[] {
+  const { calls, failures, meanMilliseconds, slowestMilliseconds, events } = plugin;
+  return [
+    `${plugin.index}-${plugin.name}`,
+    plugin.origin,
+    plugin.state,
+    String(calls),
+    String(failures),
+    `${meanMilliseconds.toFixed(1)}ms`,
+    `${slowestMilliseconds.toFixed(1)}ms`,
+    events.length === allEvents ? 'all' : events.join(','),
+    plugin.lastError,
+  ];
+}

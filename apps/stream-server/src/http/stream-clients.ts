@@ -1,0 +1,66 @@
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import { messageOf } from '@gantry/errors';
+import type { Logger } from '@gantry/telemetry';
+import type { Serve } from './stream-http.ts';
+import { type StreamKind, TokenStore } from './token-store.ts';
+
+const streamPath = /^\/(exec|attach|portforward)\/([\w-]{1,64})\/?(?:\?.*)?$/s;
+const notFound = [
+  'HTTP/1.1 404 Not Found',
+  'Content-Type: text/plain; charset=utf-8',
+  'Content-Length: 19',
+  'Connection: close',
+  '',
+  '404 page not found\n',
+].join('\r\n');
+
+/** The clients that are expected, and those that are served. */
+export class StreamClients implements AsyncDisposable {
+  readonly #tokens = new TokenStore<Serve>();
+  readonly #log: Logger;
+  readonly #stop = new AbortController();
+  readonly #served = new Set<Promise<void>>();
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** A token for one client. Throws `resource-exhausted`. */
+  expect(kind: StreamKind, serve: Serve): string {
+    return this.#tokens.add(kind, serve);
+  }
+
+  /** What the path of a request asks for; its token is used up with that. */
+  take({ method, url = '' }: IncomingMessage): Serve | undefined {
+    const [, kind = '', token = ''] = streamPath.exec(url) ?? [];
+    return method === 'GET' || method === 'POST' ? this.#tokens.take(kind, token) : undefined;
+  }
+
+  /** Serves a request for an upgrade, which may be anyone's. */
+  serve(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    socket.on('error', () => undefined);
+    const serve = this.#stop.signal.aborted ? undefined : this.take(request);
+    if (serve === undefined) {
+      socket.end(notFound, () => {
+        socket.destroy();
+      });
+      return;
+    }
+    socket.setTimeout(0);
+    socket.setNoDelay(true);
+    const served = serve({ request, socket, head, signal: this.#stop.signal })
+      .catch((error: unknown) => {
+        // The client was told, or is gone.
+        this.#log.info({ reason: messageOf(error) }, 'a stream was not served');
+      })
+      .finally(() => this.#served.delete(served));
+    this.#served.add(served);
+  }
+
+  /** Ends every stream and waits for that. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new DOMException('the stream server is stopping', 'AbortError'));
+    await Promise.allSettled(this.#served);
+  }
+}

@@ -1,0 +1,47 @@
+import type { Readable, Writable } from 'node:stream';
+
+/**
+ * Copies what `from` gives to `to`, at the speed of both; resolves when `from`
+ * is over, and never rejects. When `to` is absent or over, the rest is read and
+ * dropped, so that its writer is not held up. With `end`, `to` ends with `from`.
+ */
+export function copy(
+  from: Readable,
+  to: Writable | undefined,
+  options: { readonly end?: boolean } = {},
+): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let sink = to;
+  const onDrain = (): void => {
+    from.resume();
+  };
+  const drop = (): void => {
+    sink = undefined;
+    from.resume();
+  };
+  from.on('data', (chunk: Buffer) => {
+    if (sink !== undefined && !sink.write(chunk)) {
+      from.pause();
+    }
+  });
+  from.on('error', () => undefined);
+  from.once('end', () => {
+    if (options.end === true) {
+      sink?.end();
+    }
+    resolve();
+  });
+  from.once('close', resolve);
+  to?.on('drain', onDrain);
+  to?.on('error', () => undefined);
+  to?.once('close', drop);
+  if (from.destroyed || from.readableEnded) {
+    resolve();
+  }
+  if (to?.destroyed === true) {
+    drop();
+  } else {
+    from.resume();
+  }
+  return promise;
+}

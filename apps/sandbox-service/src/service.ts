@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import {
   faultPoint,
+  findTool,
   identifyProcess,
   type NamespaceWorker,
+  run,
   startNamespaceWorker,
   tryIdmap,
   waitForExit,
@@ -16,6 +18,7 @@ import { remoteRootFilesystems } from './adapters/image-service.ts';
 import { Handlers } from './handlers.ts';
 import { Paths } from './paths.ts';
 import { handlerProblem } from './rpc/status.ts';
+import { loadDefaultProfile } from './specs/apparmor.ts';
 import { gatherHostFacts } from './specs/host-facts.ts';
 import { openSpecs } from './specs/open-specs.ts';
 import {
@@ -25,6 +28,8 @@ import {
 import { startSandboxService } from './start-sandbox-service.ts';
 import { hostFigures } from './stats/figures.ts';
 import { openRecords } from './store/records.ts';
+
+const profileTimeoutMs = 30_000;
 
 /** Pods and containers of one node. Any number of instances may run beside each other. */
 export const service: ServiceDefinition = { name: 'sandbox', start };
@@ -68,6 +73,15 @@ async function start(context: ServiceContext): Promise<StartedService> {
       { lowest: facts.lowestOomScoreAdj },
       'no CAP_SYS_RESOURCE: lower oom_score_adj values are raised to what this host allows',
     );
+  }
+  const profileFault = await loadDefaultProfile({
+    root: '/',
+    parser: findTool('apparmor_parser'),
+    run: (parser, args, text) =>
+      run(parser, args, { stdin: Buffer.from(text), timeoutMs: profileTimeoutMs }),
+  });
+  if (profileFault !== undefined) {
+    log.warn({ reason: profileFault }, 'the default AppArmor profile is not loaded');
   }
   await warmUp(namespaces);
   const sandbox = undo.use(

@@ -36,23 +36,6 @@ export async function gatherHostFacts(): Promise<StaticFacts> {
   };
 }
 
-/** The AppArmor facts of this moment; undefined where it is off. */
-export async function appArmorFacts(): Promise<HostFacts['appArmor']> {
-  const enabled = await textOf('/sys/module/apparmor/parameters/enabled');
-  if (enabled?.trim() !== 'Y') {
-    return undefined;
-  }
-  // One "name (mode)" a line.
-  const profiles = (await textOf('/sys/kernel/security/apparmor/profiles')) ?? '';
-  return {
-    defaultProfile: 'gantry-default',
-    profiles: profiles
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => line.replace(/ \([a-z]+\)$/, '')),
-  };
-}
-
 async function findCgroupVersion(): Promise<1 | 2> {
   try {
     return (await statfs(cgroupRoot)).type === cgroup2Magic ? 2 : 1;

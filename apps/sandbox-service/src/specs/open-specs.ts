@@ -30,11 +30,12 @@ import type { PreparedRoot, RuntimeHandler, Specs } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
+import { appArmorFacts } from './apparmor.ts';
 import { withCdiDevices } from './cdi-devices.ts';
 import { supports } from './handler-features.ts';
 import { withHooks } from './hook-directories.ts';
 import { devicesBelow, resolveDevice } from './host-devices.ts';
-import { appArmorFacts, type StaticFacts } from './host-facts.ts';
+import type { StaticFacts } from './host-facts.ts';
 import { resolveMounts } from './resolve-mounts.ts';
 
 const maxAccountFileBytes = 4 << 20;

@@ -280,6 +280,7 @@ export class FakeHost {
         this.limits.set(id, limits);
         return Promise.resolve();
       },
+      checkpoint: () => Promise.resolve(),
       signal: (init, signal) => {
         const [id] = this.#byPid(init.pid) ?? [];
         if (id !== undefined) {

@@ -8,12 +8,14 @@ export class Paths {
   readonly #state: string;
   /** A directory a container, for the VOLUMEs of its image: not volatile, as its root is not. */
   readonly volumes: string;
+  readonly checkpoints: string;
   readonly records: string;
 
   constructor(config: { readonly root_dir: string; readonly state_dir: string }) {
     this.#state = config.state_dir;
     this.records = join(config.root_dir, 'sandbox', 'records.db');
     this.volumes = join(config.root_dir, 'sandbox', 'volumes');
+    this.checkpoints = join(config.root_dir, 'sandbox', 'checkpoints');
   }
 
   get locks(): string {
@@ -71,6 +73,11 @@ export class Paths {
   /** Where the user namespace of a pod is pinned that has one. */
   userns(sandboxId: string): string {
     return join(this.usernses, sandboxId);
+  }
+
+  /** What CRIU saved, or is to restore, of one container: its memory, so not volatile. */
+  checkpoint(containerId: string): string {
+    return join(this.checkpoints, containerId);
   }
 
   /** Directories of mount points, called `<id>.<kind>`. */

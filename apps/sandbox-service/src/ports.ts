@@ -122,6 +122,8 @@ export interface ContainerLaunch {
   readonly stdin: boolean;
   readonly stdinOnce: boolean;
   readonly tty: boolean;
+  /** Where a checkpoint of its processes lies: they go on from there, started already. */
+  readonly restoreFrom?: string;
 }
 
 export interface ContainerExit {
@@ -150,6 +152,16 @@ export interface Runtime {
     handler: RuntimeHandler,
     id: string,
     limits: OciResources,
+    options?: CallOptions,
+  ): Promise<void>;
+  /**
+   * Saves the processes of a running container, which runs on. Throws
+   * `failed-precondition` with the reason where that can't be done.
+   */
+  checkpoint(
+    handler: RuntimeHandler,
+    id: string,
+    paths: { readonly imageDir: string; readonly workDir: string },
     options?: CallOptions,
   ): Promise<void>;
   /** Sends a signal to the container's first process; false when it is gone. */

@@ -1,6 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Logger } from '@gantry/telemetry';
+import { removeCheckpoint } from '../checkpoint/restored-root.ts';
 import { isMissing } from '../errno.ts';
 import type { Handlers } from '../handlers.ts';
 import { isObjectId } from '../ids.ts';
@@ -39,6 +40,7 @@ export async function removeOrphans(deps: OrphanDeps): Promise<void> {
     mountPoints,
     volumes,
     bundles,
+    checkpoints,
     sandboxFiles,
     attachments,
     pins,
@@ -66,6 +68,14 @@ async function containers(deps: OrphanDeps): Promise<void> {
       await runtime.killAll(handler, id);
       await runtime.delete(handler, id);
     }
+  }
+}
+
+/** What CRIU saved of a container: its memory. */
+async function checkpoints(deps: OrphanDeps): Promise<void> {
+  const { paths } = deps;
+  for (const id of withoutRecord(deps, await namesIn(paths.checkpoints))) {
+    await removeCheckpoint(paths, id);
   }
 }
 

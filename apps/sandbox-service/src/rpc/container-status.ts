@@ -35,6 +35,7 @@ async function details({ paths, records }: Deps, container: Container): Promise<
     snapshotter: 'overlayfs',
     runtimeType: facts.handler,
     runtimeOptions: null,
+    restored: facts.restored === true,
     privileged: config.linux?.securityContext?.privileged === true,
     config: toJson(ContainerConfigSchema, config, { useProtoFieldName: true }),
     runtimeSpec: (await readSpec(paths, id)) ?? null,

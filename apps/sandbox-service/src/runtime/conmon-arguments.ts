@@ -45,6 +45,7 @@ export function conmonArguments(launch: ContainerLaunch, paths: LaunchPaths): st
     ...['--exit-dir', paths.exitDir, '--persist-dir', bundleDir],
     ...['--full-attach', '--no-sync-log', '--log-path', logDriver(launch)],
     ...(handler.systemdCgroup ? ['--systemd-cgroup'] : []),
+    ...(launch.restoreFrom === undefined ? [] : ['--restore', launch.restoreFrom]),
     ...(launch.tty ? ['--terminal'] : []),
     ...(launch.stdin ? ['--stdin'] : []),
     // Of a terminal it would close the master: a client that leaves must not hang up the container.

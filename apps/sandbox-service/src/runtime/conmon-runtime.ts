@@ -12,6 +12,7 @@ import type {
   Runtime,
   RuntimeHandler,
 } from '../ports.ts';
+import { type CheckpointPaths, checkpoint, whyOf } from './checkpoint.ts';
 import { conmonArguments, pidFileOf } from './conmon-arguments.ts';
 import { readBundleFacts } from './container-cgroup.ts';
 import { readExit } from './exit-record.ts';
@@ -110,9 +111,11 @@ class ConmonRuntime implements Runtime {
     }
     const report = await spawnConmon({ path, args, bundleDir, tty: launch.tty, signal });
     if ('failure' in report) {
-      const words = runtimeWords(report.failure);
-      const message = words === '' ? 'failed without a word' : words;
-      throw new RuntimeError('internal', `${doing}: ${handler.name} create: ${message}`);
+      const words = runtimeWords(report.failure) || 'failed without a word';
+      const { restoreFrom } = launch;
+      const verb = restoreFrom === undefined ? 'create' : 'restore';
+      const why = restoreFrom === undefined ? '' : await whyOf(bundleDir, 'restore.log');
+      throw new RuntimeError('internal', `${doing}: ${handler.name} ${verb}: ${words}${why}`);
     }
     const init = await identifyProcess(report.pid);
     const monitor = await findMonitor(bundleDir);
@@ -162,6 +165,16 @@ class ConmonRuntime implements Runtime {
   ): Promise<void> {
     const root = runtimeRootOf(this.#options.stateDir, handler.name);
     return updateLimits(handler, root, id, limits, options);
+  }
+
+  checkpoint(
+    handler: RuntimeHandler,
+    id: string,
+    paths: CheckpointPaths,
+    options?: CallOptions,
+  ): Promise<void> {
+    const root = runtimeRootOf(this.#options.stateDir, handler.name);
+    return checkpoint(handler, root, id, paths, options);
   }
 
   signal(init: ProcessId, signal: number): Promise<boolean> {

@@ -1,0 +1,24 @@
+import { type CheckpointDeps, checkpointContainer } from '../checkpoint/checkpoint-container.ts';
+import { checkPath } from '../client-text.ts';
+import type { PodLock } from '../pods/pod-lock.ts';
+import type { RuntimeMethod } from './handlers.ts';
+
+interface Deps extends CheckpointDeps {
+  readonly podLock: PodLock;
+}
+
+/** `timeout` is in seconds; none is as long as the caller waits. */
+export function checkpointContainerMethod(deps: Deps): RuntimeMethod<'checkpointContainer'> {
+  return async ({ containerId, location, timeout }, { signal }) => {
+    const { id, sandboxId } = deps.records.getContainer(containerId);
+    checkPath('checkpoint container: location', location);
+    const limit = timeout > 0n ? [AbortSignal.timeout(Number(timeout) * 1000)] : [];
+    const both = AbortSignal.any([signal, ...limit]);
+    await deps.podLock.run(
+      sandboxId,
+      () => checkpointContainer(deps, id, location, { signal: both }),
+      { signal: both },
+    );
+    return {};
+  };
+}

@@ -63,8 +63,7 @@ export class DirectoryLayerStore implements LayerStore {
     const work = { kind: 'extract', layer, directory: directory.path, maxBytes } as const;
     const usage = await pool.run(work, source, signal);
     signal.throwIfAborted();
-    await this.remove(layer.diffId);
-    await rename(directory.path, this.#pathOf(layer.diffId));
+    await this.#moveIn(directory.path, layer.diffId);
     return usage;
   }
 
@@ -134,6 +133,19 @@ export class DirectoryLayerStore implements LayerStore {
       if (!hasCode(error, 'ENOTEMPTY', 'EEXIST')) {
         throw error;
       }
+    }
+  }
+
+  async #moveIn(directory: string, diffId: Digest): Promise<void> {
+    try {
+      await rename(directory, this.#pathOf(diffId));
+    } catch (error) {
+      if (!hasCode(error, 'ENOTEMPTY', 'EEXIST')) {
+        throw error;
+      }
+      // Without a record, or not whole: nobody stands on it.
+      await this.remove(diffId);
+      await rename(directory, this.#pathOf(diffId));
     }
   }
 

@@ -59,7 +59,7 @@ export class ErofsLayerStore implements LayerStore {
     const store = new ErofsLayerStore(options);
     await mkdir(store.#layers, { recursive: true, mode: 0o700 });
     await mkdir(store.#images, { recursive: true, mode: 0o700 });
-    await mkdir(options.mountsDirectory, { recursive: true, mode: 0o711 });
+    await mkdir(options.mountsDirectory, { recursive: true, mode: 0o700 });
     return store;
   }
 
@@ -91,8 +91,7 @@ export class ErofsLayerStore implements LayerStore {
     const usage = await pool.run(work, source, signal);
     signal.throwIfAborted();
     faultPoint('erofs.layer-kept');
-    await this.remove(layer.diffId);
-    await rename(directory.path, this.#pathOf(layer.diffId));
+    await this.#moveIn(directory.path, layer.diffId);
     return usage;
   }
 
@@ -215,6 +214,19 @@ export class ErofsLayerStore implements LayerStore {
         return full;
       }),
     );
+  }
+
+  async #moveIn(directory: string, diffId: Digest): Promise<void> {
+    try {
+      await rename(directory, this.#pathOf(diffId));
+    } catch (error) {
+      if (!hasCode(error, 'ENOTEMPTY', 'EEXIST')) {
+        throw error;
+      }
+      // Without a record, or not whole: nobody stands on it.
+      await this.remove(diffId);
+      await rename(directory, this.#pathOf(diffId));
+    }
   }
 
   #pathOf(diffId: Digest): string {

@@ -1,4 +1,4 @@
-import { type ImageStore, removeUnusedLayer } from './image-store.ts';
+import { type ImageStore, removeUnusedLayers } from './image-store.ts';
 
 /** How long what no image needs is kept, in milliseconds: a failed pull is often tried again. */
 export const garbageGraceMs = 60 * 60 * 1000;
@@ -7,9 +7,7 @@ export const garbageGraceMs = 60 * 60 * 1000;
 export async function collectGarbage(store: ImageStore, graceMs = garbageGraceMs): Promise<void> {
   const before = store.clock() - graceMs;
   // Written in this very millisecond counts as before when there is no grace.
-  for (const diffId of store.layers.unused(graceMs === 0 ? before + 1 : before)) {
-    await removeUnusedLayer(store, diffId);
-  }
+  await removeUnusedLayers(store, store.layers.unused(graceMs === 0 ? before + 1 : before));
   const needed = store.images.blobs();
   for (const { digest, writtenAt } of await store.content.list()) {
     // Blobs are small, and written just before their image is recorded: never without grace.

@@ -18,15 +18,23 @@ export interface ImageStore {
   readonly clock: Clock;
 }
 
-/** Removes a layer that nothing needs; leaves one alone that somebody is busy with. */
-export async function removeUnusedLayer(store: ImageStore, diffId: Digest): Promise<boolean> {
-  await using lock = store.locks.tryTake('layer', diffId);
-  if (lock === undefined || !store.layers.forgetUnused(diffId)) {
-    return false;
+/** Removes those of the layers that nothing needs; leaves alone what somebody is busy with. */
+export async function removeUnusedLayers(
+  store: ImageStore,
+  diffIds: Iterable<Digest>,
+): Promise<void> {
+  await using locks = new AsyncDisposableStack();
+  const free: Digest[] = [];
+  for (const diffId of new Set(diffIds)) {
+    const lock = store.locks.tryTake('layer', diffId);
+    if (lock !== undefined) {
+      locks.use(lock);
+      free.push(diffId);
+    }
   }
-  faultPoint('image.layer-forgotten');
-  await store.layerStore.remove(diffId);
-  return true;
+  const forgotten = store.layers.forgetUnused(free);
+  faultPoint('image.layers-forgotten');
+  await Promise.all(forgotten.map((diffId) => store.layerStore.remove(diffId)));
 }
 
 /** Drops what was made for a chain of layers that fewer, or none, stand on now. */

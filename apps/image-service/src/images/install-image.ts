@@ -134,9 +134,15 @@ export class ImageInstaller {
   ): Promise<void> {
     const { diffId, digest, size } = layer.spec;
     const { layers, layerStore, locks } = this.#store;
+    const isHere = async (): Promise<boolean> =>
+      layers.has(diffId) && (await layerStore.has(diffId, chain));
+    // Without a lock: should it be removed meanwhile, the commit finds it missing.
+    if (await isHere()) {
+      return;
+    }
     await this.#fetching.run(`${diffId} ${digest ?? ''}`, signal, async (own) => {
       await using _lock = await locks.take('layer', diffId, own);
-      if (layers.has(diffId) && (await layerStore.has(diffId, chain))) {
+      if (await isHere()) {
         return;
       }
       const attributes = {

@@ -1,6 +1,6 @@
 import { faultPoint } from '@gantry/host';
 import type { Digest } from '@gantry/oci';
-import { type ImageStore, removeUnusedLayer, settleChain } from './image-store.ts';
+import { type ImageStore, removeUnusedLayers, settleChain } from './image-store.ts';
 
 /**
  * Removes an image with all its names, and every layer that nothing else needs;
@@ -18,7 +18,5 @@ export async function removeImage(store: ImageStore, id: Digest): Promise<void> 
     await store.content.remove(digest);
   }
   await settleChain(store, diffIds);
-  for (const diffId of new Set(diffIds)) {
-    await removeUnusedLayer(store, diffId);
-  }
+  await removeUnusedLayers(store, diffIds);
 }

@@ -4,7 +4,7 @@ import { isKind, quote, RuntimeError } from '@gantry/errors';
 import type { Digest } from '@gantry/oci';
 import type { RootRecord } from '../store/root-records.ts';
 import type { TemporarySpace } from '../store/temporary-space.ts';
-import { type ImageStore, removeUnusedLayer, settleChain } from './image-store.ts';
+import { type ImageStore, removeUnusedLayers, settleChain } from './image-store.ts';
 
 interface Deps {
   readonly store: ImageStore;
@@ -52,7 +52,7 @@ export class RootFilesystemStore {
 
   /** Opens the store and removes directories that no record speaks of. */
   static async open(deps: Deps): Promise<RootFilesystemStore> {
-    await mkdir(deps.directory, { recursive: true, mode: 0o711 });
+    await mkdir(deps.directory, { recursive: true, mode: 0o700 });
     const root = new RootFilesystemStore(deps);
     for (const ownerId of await readdir(deps.directory)) {
       await using lock = deps.store.locks.tryTake('root', ownerId);
@@ -75,7 +75,8 @@ export class RootFilesystemStore {
     }
     const own = join(directory, ownerId);
     const [upperDir, workDir] = [join(own, 'upper'), join(own, 'work')];
-    await mkdir(own, { recursive: true, mode: 0o711 });
+    // Mount tables tell every user of the host where it is.
+    await mkdir(own, { recursive: true, mode: 0o700 });
     await mkdir(workDir, { recursive: true, mode: 0o700 });
     await makeUpper(upperDir, lowerDirs[0], options);
     return { record, lowerDirs, upperDir, workDir };
@@ -95,9 +96,7 @@ export class RootFilesystemStore {
     const { id } = record.image;
     await settleChain(store, record.diffIds);
     if (store.images.get(id) === undefined) {
-      for (const diffId of new Set(record.diffIds)) {
-        await removeUnusedLayer(store, diffId);
-      }
+      await removeUnusedLayers(store, record.diffIds);
     }
   }
 

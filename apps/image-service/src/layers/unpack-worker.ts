@@ -39,13 +39,22 @@ async function unpack(job: UnpackJob, port: MessagePort): Promise<DiskUsage> {
     throw new RuntimeError('canceled', 'unpack was dropped');
   }
   const { work } = job;
-  switch (work.kind) {
-    case 'extract':
-      return extract(work, chunksOf(port));
-    case 'keep':
-      return keepLayer(work, chunksOf(port));
-    case 'build':
-      return buildChain(work);
+  try {
+    switch (work.kind) {
+      case 'extract':
+        return await extract(work, chunksOf(port));
+      case 'keep':
+        return await keepLayer(work, chunksOf(port));
+      case 'build':
+        return buildChain(work);
+    }
+  } catch (cause) {
+    if (cause instanceof RuntimeError) {
+      throw cause;
+    }
+    const what =
+      work.kind === 'build' ? 'write metadata of the image' : `write layer ${work.layer.diffId}`;
+    throw new RuntimeError(kindOfFault(cause), what, { cause });
   }
 }
 

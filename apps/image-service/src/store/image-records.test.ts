@@ -104,12 +104,12 @@ test('a layer is unused only when no image and no root needs it', (t) => {
   const root = { ownerId: 'c', image, config: new Uint8Array([1]), diffIds: [layer2] };
   roots.add(root);
   assert.deepEqual(layers.unused(2000), []);
-  assert.equal(layers.forgetUnused(layer1), false);
+  assert.deepEqual(layers.forgetUnused([layer1]), []);
   images.remove(a);
   roots.remove('c');
   assert.deepEqual(layers.unused(1000), []);
   assert.deepEqual(layers.unused(1001), [layer1, layer2]);
-  assert.equal(layers.forgetUnused(layer1), true);
+  assert.deepEqual(layers.forgetUnused([layer1]), [layer1]);
   assert.throws(() => roots.add({ ...root, diffIds: [layer1] }), { kind: 'not-found' });
 });
 

@@ -26,6 +26,17 @@ export class LayerRecords {
 
   /** A layer that has been written; not trusted after a reboot until it is marked as synced. */
   add(diffId: Digest, usage: DiskUsage): void {
+    // Not worth a sync of its own: a record that a power cut takes is that of a layer to be fetched
+    // again. The next commit, that of the image at the latest, takes it to disk as well.
+    this.#store.prepare('PRAGMA synchronous = NORMAL').get();
+    try {
+      this.#insert(diffId, usage);
+    } finally {
+      this.#store.prepare('PRAGMA synchronous = FULL').get();
+    }
+  }
+
+  #insert(diffId: Digest, usage: DiskUsage): void {
     this.#store
       .prepare(
         `INSERT INTO layers (diff_id, bytes, inodes, boot_id, created_at) VALUES (?, ?, ?, ?, ?)
@@ -40,9 +51,9 @@ export class LayerRecords {
   }
 
   markSynced(diffIds: readonly Digest[]): void {
-    for (const diffId of diffIds) {
-      this.#store.prepare('UPDATE layers SET synced = 1 WHERE diff_id = ?').run(diffId);
-    }
+    this.#store
+      .prepare('UPDATE layers SET synced = 1 WHERE diff_id IN (SELECT value FROM json_each(?))')
+      .run(JSON.stringify(diffIds));
   }
 
   areSynced(diffIds: readonly Digest[]): boolean {
@@ -73,10 +84,15 @@ export class LayerRecords {
       .map((row) => row.diff_id);
   }
 
-  /** Forgets a layer unless somebody needs it (any more); true when it may be removed from disk. */
-  forgetUnused(diffId: Digest): boolean {
-    const sql = `DELETE FROM layers WHERE diff_id = ? AND ${unused}`;
-    return this.#store.prepare(sql).run(diffId).changes > 0;
+  /** Forgets those of the layers that nobody needs (any more), all at once: they may be removed from disk. */
+  forgetUnused(diffIds: readonly Digest[]): Digest[] {
+    return this.#store
+      .prepare<Row>(
+        `DELETE FROM layers WHERE diff_id IN (SELECT value FROM json_each(?)) AND ${unused}
+         RETURNING *`,
+      )
+      .all(JSON.stringify(diffIds))
+      .map((row) => row.diff_id);
   }
 
   /** Forgets a layer that is gone or torn, with the images that need it; their names go too. */

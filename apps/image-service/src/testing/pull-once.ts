@@ -13,7 +13,11 @@ const [, , directory = '', name = ''] = process.argv;
 const config = completeConfig({
   root_dir: `${directory}/root`,
   state_dir: `${directory}/state`,
-  images: { registry_config_path: `${directory}/certs.d`, max_concurrent_downloads: 1 },
+  images: {
+    registry_config_path: `${directory}/certs.d`,
+    max_concurrent_downloads: 1,
+    layer_store: process.env['GANTRY_TEST_LAYER_STORE'] ?? 'auto',
+  },
 });
 const images = await openImages({
   config,

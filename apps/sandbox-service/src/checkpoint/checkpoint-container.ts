@@ -60,26 +60,30 @@ async function describe(
   directory: string,
   options: CallOptions,
 ): Promise<void> {
-  const { id, config, facts } = container;
-  const dump: ConfigDump = {
-    id,
-    name: config.metadata?.name ?? id,
-    rootfsImage: config.image?.image ?? '',
-    rootfsImageRef: facts.image?.id ?? '',
-    rootfsImageName: facts.image?.repoTags[0] ?? config.image?.image ?? '',
-    runtime: facts.handler,
-    createdTime: timeOf(facts.createdAtNanos),
-    checkpointedTime: timeOf(clock()),
-    restored: facts.restored === true,
-  };
+  const { id, facts } = container;
   const status = create(ContainerStatusSchema, containerStatus(container));
   await Promise.all([
-    writeDump(directory, 'config.dump', dump),
+    writeDump(directory, 'config.dump', configDump(container, clock())),
     writeDump(directory, 'spec.dump', (await readSpec(paths, id)) ?? null),
     writeDump(directory, 'status.dump', toJson(ContainerStatusSchema, status)),
     facts.logPath && copyIfThere(facts.logPath, join(directory, 'container.log')),
     facts.upperDir && packRoot(facts.upperDir, join(directory, 'rootfs-diff.tar'), options),
   ]);
+}
+
+function configDump({ id, config, facts }: Container, nowNanos: bigint): ConfigDump {
+  const rootfsImage = config.image?.image ?? '';
+  return {
+    id,
+    name: config.metadata?.name ?? id,
+    rootfsImage,
+    rootfsImageRef: facts.image?.id ?? '',
+    rootfsImageName: facts.image?.repoTags[0] ?? rootfsImage,
+    runtime: facts.handler,
+    createdTime: timeOf(facts.createdAtNanos),
+    checkpointedTime: timeOf(nowNanos),
+    restored: facts.restored === true,
+  };
 }
 
 function timeOf(nanos: bigint): string {

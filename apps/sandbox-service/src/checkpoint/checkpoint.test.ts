@@ -3,9 +3,15 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { isKind, RuntimeError } from '@gantry/errors';
+import { isKind, messageOf, RuntimeError } from '@gantry/errors';
 import { run } from '@gantry/host';
-import { createContainer, runPod, startAlone, startContainer } from '../testing.ts';
+import {
+  createContainer,
+  runPod,
+  startAlone,
+  startContainer,
+  type TestService,
+} from '../testing.ts';
 import { packRoot, unpackRoot } from './archive.ts';
 import { isCheckpoint, openCheckpoint } from './open-checkpoint.ts';
 
@@ -18,10 +24,17 @@ async function directory(t: TestContext): Promise<string> {
   return dir;
 }
 
+/** A container that runs, with a real directory for what it writes. */
+async function startWith(service: TestService, t: TestContext): Promise<string> {
+  const id = await startContainer(service, await runPod(service));
+  service.world.records.containers.update(id, { facts: { upperDir: await directory(t) } });
+  return id;
+}
+
 test('an archive has what others look for, and nothing else stays', async (t) => {
   const service = await startAlone(t);
   const dir = await directory(t);
-  const containerId = await startContainer(service, await runPod(service));
+  const containerId = await startWith(service, t);
   const location = join(dir, 'a.tar');
   await service.call('checkpointContainer', { containerId, location });
   const { stdout } = await run('tar', ['-xOf', location, './config.dump']);
@@ -39,7 +52,7 @@ test('an archive has what others look for, and nothing else stays', async (t) =>
 test('a failure leaves neither archive nor memory behind, and an old archive as it was', async (t) => {
   const service = await startAlone(t);
   const dir = await directory(t);
-  const containerId = await startContainer(service, await runPod(service));
+  const containerId = await startWith(service, t);
   const location = join(dir, 'a.tar');
   await writeFile(location, 'old');
   const refusal = new RuntimeError('failed-precondition', 'criu says no');
@@ -47,12 +60,12 @@ test('a failure leaves neither archive nor memory behind, and an old archive as 
   await assert.rejects(
     service.call('checkpointContainer', { containerId, location }),
     (e) =>
-      isKind(e, 'failed-precondition') && /checkpoint container .*criu says no/.test(String(e)),
+      isKind(e, 'failed-precondition') && /checkpoint container .*criu says no/.test(messageOf(e)),
   );
   service.node.host.failures.clear();
   await assert.rejects(
     service.call('checkpointContainer', { containerId, location: join(dir, 'none', 'a.tar') }),
-    (e) => isKind(e, 'invalid-argument') && /no directory/.test(String(e)),
+    (e) => isKind(e, 'invalid-argument') && /no directory/.test(messageOf(e)),
   );
   assert.equal(await readFile(location, 'utf8'), 'old');
   assert.deepEqual(await readdir(dir), ['a.tar']);
@@ -64,7 +77,7 @@ test('one that does not run is refused', async (t) => {
   const containerId = await createContainer(service, await runPod(service));
   await assert.rejects(
     service.call('checkpointContainer', { containerId, location: '/nowhere/a.tar' }),
-    (e) => isKind(e, 'failed-precondition') && /is created, not running/.test(String(e)),
+    (e) => isKind(e, 'failed-precondition') && /is created, not running/.test(messageOf(e)),
   );
 });
 

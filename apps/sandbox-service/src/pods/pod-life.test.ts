@@ -150,7 +150,12 @@ test('an unknown runtime handler is refused with the known ones, one that can no
     service.call('runPodSandbox', { config: podConfig(), runtimeHandler: 'kata' }),
     /"kata" is not configured; known: runc/,
   );
-  assert.deepEqual(service.node.host.calls, ['runtime.watchExits', 'runtime.list', 'roots.list']);
+  assert.deepEqual(service.node.host.calls, [
+    'runtime.watchExits',
+    'runtime.list',
+    'network.collect',
+    'roots.list',
+  ]);
 });
 
 const bad: readonly (readonly [name: string, config: object | undefined, message: RegExp])[] = [

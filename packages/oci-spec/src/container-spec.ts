@@ -21,7 +21,7 @@ import { containerNamespaces } from './namespaces.ts';
 import { oomScoreAdjOf, rlimitsOf } from './process-limits.ts';
 import { resolveUser } from './resolve-user.ts';
 import { seccompOf, seccompRequestOf } from './seccomp/seccomp.ts';
-import { checkSelinuxLevel } from './selinux.ts';
+import { checkSelinux } from './selinux.ts';
 import type { ContainerSpecInput } from './spec-input.ts';
 import { checkSameMappings, type UserMappings, userMappingsOf } from './user-namespace.ts';
 
@@ -47,7 +47,7 @@ export function containerSpec(input: ContainerSpecInput): OciSpec {
   const options = security.namespaceOptions ?? pod?.namespaceOptions;
   const userMappings = userMappingsOf(options);
   checkSameMappings(userMappingsOf(pod?.namespaceOptions), userMappings);
-  checkSelinuxLevel(security.selinuxOptions);
+  checkSelinux(security.selinuxOptions, input, security.privileged);
   if (security.privileged && pod?.privileged !== true) {
     throw new RuntimeError(
       'invalid-argument',

@@ -19,7 +19,7 @@ import { pauseNamespaces } from './namespaces.ts';
 import { oomScoreAdjOf, rlimitsOf } from './process-limits.ts';
 import { resolveUser } from './resolve-user.ts';
 import { seccompOf, seccompRequestOf } from './seccomp/seccomp.ts';
-import { checkSelinuxLevel } from './selinux.ts';
+import { checkSelinux } from './selinux.ts';
 import type { PauseSpecInput } from './spec-input.ts';
 import { podSysctls } from './sysctls.ts';
 import { userMappingsOf } from './user-namespace.ts';
@@ -54,7 +54,7 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
   const { sandbox } = input;
   const security =
     sandbox.config.linux?.securityContext ?? create(LinuxSandboxSecurityContextSchema);
-  checkSelinuxLevel(security.selinuxOptions);
+  checkSelinux(security.selinuxOptions, input, security.privileged);
   const onHostNetwork = security.namespaceOptions?.network === NamespaceMode.NODE;
   return {
     ociVersion,

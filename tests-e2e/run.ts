@@ -11,6 +11,7 @@ import { removeTestCgroups } from './setup/cgroups.ts';
 import { buildCrictl } from './setup/crictl.ts';
 import { buildTestImages } from './setup/images.ts';
 import { runIsolated } from './setup/isolate.ts';
+import { nriPlugins } from './setup/nri-plugins.ts';
 import { missingTools } from './setup/tools.ts';
 
 async function main(): Promise<number> {
@@ -46,6 +47,8 @@ async function main(): Promise<number> {
           ...env,
           GANTRY_E2E_DIR: dir,
           ...(crictl === undefined ? {} : { GANTRY_E2E_CRICTL: crictl }),
+          // Built here: the tests have no network.
+          ...(files.length === 0 || files.some((f) => f.includes('nri')) ? nriPlugins() : {}),
         },
       },
     );

@@ -1,7 +1,10 @@
 import { mkdir, rm, rmdir } from 'node:fs/promises';
 import { isMissing } from './errno.ts';
 import type { Paths } from './paths.ts';
+import { makePrivateDirectory } from './pods/private-directory.ts';
+import { userNamespaceOf } from './pods/user-namespace.ts';
 import type { Mounts, PreparedRoot, RootFilesystems } from './ports.ts';
+import type { Sandbox } from './store/sandbox-store.ts';
 
 interface Deps {
   readonly paths: Paths;
@@ -9,15 +12,16 @@ interface Deps {
   readonly roots: RootFilesystems;
 }
 
-/** Makes the bundle directory of a container and mounts its root file system there, as its user namespace has it. */
+/** Makes the bundle directory of a container of a pod and mounts its root file system there, as its user namespace has it. */
 export async function mountRoot(
   { paths, mounts }: Pick<Deps, 'paths' | 'mounts'>,
   ownerId: string,
   root: PreparedRoot,
-  userNamespace?: string,
+  sandbox: Pick<Sandbox, 'id' | 'config'>,
 ): Promise<void> {
   const target = paths.rootfs(ownerId);
-  // runc enters the bundle as root of the host, or as the mapped root of a user namespace.
+  const userNamespace = userNamespaceOf(paths, sandbox);
+  await makePrivateDirectory(paths.bundle(ownerId), sandbox);
   await mkdir(target, { recursive: true, mode: 0o711 });
   await mounts.overlay({
     lowerDirs: root.lowerDirs,

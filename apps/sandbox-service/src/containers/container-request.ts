@@ -1,3 +1,4 @@
+import { lstat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { quote, RuntimeError } from '@gantry/errors';
 import type { ContainerConfig, ContainerMetadata, ImageSpec, Mount } from '@gantry/proto';
@@ -41,10 +42,6 @@ function checkImageVolume(mount: Mount): void {
     }
     return;
   }
-  // A kubelet checks as much; links in the image can't lead out of it either way.
-  if (isAbsolute(mount.imageSubPath) || /\0|(^|\/)\.\.(\/|$)/.test(mount.imageSubPath)) {
-    throw invalid(`${field}: image_sub_path ${quote(mount.imageSubPath)} leaves the image`);
-  }
   if (mount.hostPath !== '') {
     throw invalid(`${field}: an image volume takes no host_path`);
   }
@@ -63,6 +60,28 @@ export function logPathOf(sandbox: Sandbox, config: ContainerConfig): string | u
     throw invalid(`config.log_path: ${quote(config.logPath)} must be relative`);
   }
   return join(logDirectory, config.logPath);
+}
+
+/**
+ * Throws `invalid-argument` where a link stands on the way from the pod's log
+ * directory to a container's log: a container that may write there (a mount of
+ * the node's logs) could have any file of the host written.
+ */
+export async function refuseLogLinks(sandbox: Sandbox, config: ContainerConfig): Promise<void> {
+  let path = sandbox.config.logDirectory;
+  if (path === '') {
+    return;
+  }
+  for (const part of config.logPath.split('/').filter((name) => name !== '')) {
+    path = join(path, part);
+    const stats = await lstat(path).catch(() => undefined);
+    if (stats === undefined) {
+      return;
+    }
+    if (stats.isSymbolicLink()) {
+      throw invalid(`config.log_path: ${quote(path)} is a symbolic link`);
+    }
+  }
 }
 
 function invalid(message: string): RuntimeError {

@@ -16,6 +16,7 @@ import {
   type CheckedContainerConfig,
   checkContainerConfig,
   logPathOf,
+  refuseLogLinks,
 } from './container-request.ts';
 import type { ContainerWork } from './container-steps.ts';
 
@@ -92,6 +93,7 @@ async function makeContainer(
   const sandbox = records.sandboxes.get(wanted.sandboxId);
   requireReady(sandbox, `create container ${wanted.config.metadata.name}`);
   const container = newContainer(deps, sandbox, wanted);
+  await refuseLogLinks(sandbox, wanted.config);
   const op = reserve(deps, container);
   const work: ContainerWork = { container, sandbox };
   try {

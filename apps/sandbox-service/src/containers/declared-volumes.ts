@@ -6,6 +6,7 @@ import { parseImageConfig } from '@gantry/oci';
 import { cleanPath } from '@gantry/oci-spec';
 import { isMissing } from '../errno.ts';
 import type { Paths } from '../paths.ts';
+import { makePrivateDirectory } from '../pods/private-directory.ts';
 import { ownerOf } from '../pods/user-namespace.ts';
 import type { PreparedRoot } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
@@ -61,7 +62,7 @@ export async function makeDeclaredVolumes(
     }
     taken.add(place);
     const source = join(paths.volumesOf(id), String(volumes.length));
-    await mkdir(paths.volumesOf(id), { recursive: true, mode: 0o711 });
+    await makePrivateDirectory(paths.volumesOf(id), sandbox);
     await (kind === 'nothing' ? makeEmpty(source, sandbox) : copyTree(place, source, signal));
     volumes.push({ containerPath, source });
   }

@@ -1,9 +1,10 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
 import { toOciMappings } from '@gantry/oci-spec';
 import { type Mount, MountPropagation } from '@gantry/proto';
 import type { Paths } from '../paths.ts';
+import { makePrivateDirectory } from '../pods/private-directory.ts';
 import { mappingsOf } from '../pods/user-namespace.ts';
 import type { Mounts, Namespaces } from '../ports.ts';
 import { sourceOf } from '../specs/resolve-mounts.ts';
@@ -75,7 +76,7 @@ async function mountShifted(
   }
   const source = await sourceOf(mount);
   const target = shiftedSource(paths, containerId, index);
-  await mkdir(dirname(target), { recursive: true, mode: 0o711 });
+  await makePrivateDirectory(dirname(target), sandbox);
   const wanted = { uids: toOciMappings(mount.uidMappings), gids: toOciMappings(mount.gidMappings) };
   let userNamespace = paths.userns(sandbox.id);
   if (JSON.stringify(mappingsOf(sandbox)) !== JSON.stringify(wanted)) {

@@ -5,6 +5,7 @@ import { resolveInRoot } from '@gantry/host';
 import type { Mount } from '@gantry/proto';
 import { isMissing } from '../errno.ts';
 import type { Paths } from '../paths.ts';
+import { makePrivateDirectory } from '../pods/private-directory.ts';
 import { userNamespaceOf } from '../pods/user-namespace.ts';
 import type { Mounts, RootFilesystems } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
@@ -78,8 +79,7 @@ async function mountOne(
   const wanted = mount.image?.image ?? '';
   const { image, lowerDirs } = await roots.prepare(ownerId, wanted, { signal, readOnly: true });
   const target = join(paths.mountsOf(containerId, 'images'), String(index));
-  // The root of a user namespace has to come by.
-  await mkdir(dirname(target), { recursive: true, mode: 0o711 });
+  await makePrivateDirectory(dirname(target), sandbox);
   await mkdir(target, { recursive: true, mode: 0o711 });
   const userNamespace = userNamespaceOf(paths, sandbox);
   await mounts.layers({

@@ -130,7 +130,7 @@ test('an update that a crash cut off is taken back by the next instance', async 
   const first = await startOn(t, node);
   const id = await makeContainer(first, await runPod(first));
   await first.call('startContainer', { containerId: id });
-  const crashed = node.host.crashAtCall(3, true);
+  const crashed = node.host.crashAtCall(4, true);
   const linux = { cpuQuota: 1000n, memoryLimitInBytes: 32n << 20n };
   first.call('updateContainerResources', { containerId: id, linux }).catch(() => undefined);
   await crashed;

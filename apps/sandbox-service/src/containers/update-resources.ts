@@ -78,7 +78,8 @@ export async function updateResources(
     throw new RuntimeError('failed-precondition', `${doing}: it has ${container.phase}`);
   }
   const after = mergeResources(container.config.linux?.resources, wanted);
-  // Nonsense is told before anything is touched.
+  // Nonsense is told before anything is touched, also where the merge leaves it out.
+  await deps.specs.limits(wanted);
   await deps.specs.limits(after);
 
   faultPoint(`${operation}:intent`);

@@ -1,7 +1,8 @@
 import { isIP } from 'node:net';
-import { quote, RuntimeError } from '@gantry/errors';
-import { userMappingsOf } from '@gantry/oci-spec';
+import { kindOf, quote, RuntimeError } from '@gantry/errors';
+import { linuxResources, userMappingsOf } from '@gantry/oci-spec';
 import {
+  type LinuxContainerResources,
   NamespaceMode,
   type PodSandboxConfig,
   type PodSandboxMetadata,
@@ -40,14 +41,11 @@ export function checkPodConfig(config: PodSandboxConfig | undefined): CheckedPod
   if (!isCgroupPath(parent)) {
     throw invalid(`config.linux.cgroup_parent: ${quote(parent)} is not a clean path`);
   }
-  if (Buffer.byteLength(config.hostname) > maxHostnameBytes) {
-    throw invalid(`config.hostname: longer than ${String(maxHostnameBytes)} bytes`);
-  }
-  if (/[\s/\p{Cc}]/u.test(config.hostname)) {
-    throw invalid(`config.hostname: ${quote(config.hostname)} is no host name`);
-  }
+  checkHostname(config);
   checkDns(config);
   checkPorts(config);
+  checkResources('overhead', config.linux?.overhead);
+  checkResources('resources', config.linux?.resources);
   checkNamespaces(config);
   return { ...config, metadata };
 }
@@ -100,6 +98,15 @@ function protocolOf(protocol: Protocol): PortMapping['protocol'] {
   }
 }
 
+function checkHostname({ hostname }: PodSandboxConfig): void {
+  if (Buffer.byteLength(hostname) > maxHostnameBytes) {
+    throw invalid(`config.hostname: longer than ${String(maxHostnameBytes)} bytes`);
+  }
+  if (/[\s/\p{Cc}]/u.test(hostname)) {
+    throw invalid(`config.hostname: ${quote(hostname)} is no host name`);
+  }
+}
+
 /** The longest name of a directory (NAME_MAX). */
 const maxPartBytes = 255;
 
@@ -108,6 +115,15 @@ function isCgroupPath(path: string): boolean {
     !path.includes('\0') &&
     path.split('/').every((part) => part !== '..' && Buffer.byteLength(part) <= maxPartBytes)
   );
+}
+
+/** What the pod's cgroup may use is the kubelet's matter: only nonsense is refused, on any host. */
+function checkResources(field: string, limits: LinuxContainerResources | undefined): void {
+  try {
+    linuxResources(limits, { cgroupVersion: 2, hugepageSizes: [], swapAccounting: false });
+  } catch (cause) {
+    throw new RuntimeError(kindOf(cause), `config.linux.${field}`, { cause });
+  }
 }
 
 /** Those without a host port only inform. */

@@ -23,7 +23,7 @@ import type { Sandbox } from '../store/sandbox-store.ts';
 import { pinNamespaces, unpinNamespaces } from './pinned-namespaces.ts';
 import { podNetwork } from './pod-request.ts';
 import { makeSandboxFiles, removeSandboxFiles } from './sandbox-files.ts';
-import { mappingsOf, rangesOf, userNamespaceOf } from './user-namespace.ts';
+import { mappingsOf, rangesOf } from './user-namespace.ts';
 
 export interface PodStepDeps {
   readonly paths: Paths;
@@ -166,8 +166,7 @@ function rootSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
       name: 'mount',
       // A user namespace must be there for its view of the layers.
       after: ['root', 'netns'],
-      run: ({ sandbox, root }) =>
-        mountRoot(deps, sandbox.id, need(root), userNamespaceOf(deps.paths, sandbox)),
+      run: ({ sandbox, root }) => mountRoot(deps, sandbox.id, need(root), sandbox),
       undo: ({ sandbox }) => removeBundle(deps, sandbox.id),
     },
     {
@@ -222,7 +221,7 @@ function pauseSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
 
 /** Writes config.json for the eyes of root only: it has the container's environment. */
 export async function writeSpec(paths: Paths, ownerId: string, spec: OciSpec): Promise<void> {
-  await mkdir(paths.bundle(ownerId), { recursive: true, mode: 0o711 });
+  await mkdir(paths.bundle(ownerId), { recursive: true, mode: 0o700 });
   await writeFileAtomic(paths.spec(ownerId), JSON.stringify(spec), { mode: 0o600 });
 }
 

@@ -10,6 +10,7 @@ import { finishAll } from '../finish-all.ts';
 import type { Paths } from '../paths.ts';
 import type { Mounts } from '../ports.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
+import { makePrivateDirectory } from './private-directory.ts';
 import { ownerOf } from './user-namespace.ts';
 
 type Owner = ReturnType<typeof ownerOf>;
@@ -39,7 +40,7 @@ export async function makeSandboxFiles(
   const { id, config } = sandbox;
   const owner = ownerOf(sandbox);
   const directory = paths.sandbox(id);
-  await mkdir(directory, { recursive: true, mode: 0o711 });
+  await makePrivateDirectory(directory, sandbox);
   await finishAll([
     write(join(directory, 'hostname'), Promise.resolve(`${hostnameOf(config)}\n`), owner),
     write(join(directory, 'hosts'), hostFile('/etc/hosts'), owner),

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { chmod, open, readdir, stat } from 'node:fs/promises';
+import { chmod, lstat, open, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
 import { hasCode, type ProcessId } from '@gantry/host';
@@ -28,6 +28,8 @@ export async function reopenLog(target: ReopenTarget, timeoutMs = 10_000): Promi
   if (await holds(monitor, logPath)) {
     return;
   }
+  // Conmon writes beside it first, and follows links.
+  await refuseLink(`${logPath}.tmp`, doing);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   await using _watch = await watchDirectory(dirname(logPath), async () => {
     if (await holds(monitor, logPath)) {
@@ -51,6 +53,13 @@ export async function reopenLog(target: ReopenTarget, timeoutMs = 10_000): Promi
     clearTimeout(timer);
   }
   await chmod(logPath, logFileMode);
+}
+
+async function refuseLink(path: string, doing: string): Promise<void> {
+  const stats = await lstat(path).catch(() => undefined);
+  if (stats?.isSymbolicLink()) {
+    throw new RuntimeError('failed-precondition', `${doing}: ${path} is a symbolic link`);
+  }
 }
 
 /** Message 2 on conmon's control fifo is "reopen the logs"; the sizes are for message 1, resize. */

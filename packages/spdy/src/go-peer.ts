@@ -17,7 +17,8 @@ import { env } from 'node:process';
 /**
  * For tests: builds the Go program in `directory` (a module with its go.mod)
  * once for this user and gives its path, or the reason why there is none, to
- * skip a test with. Throws with the compiler's words when the build fails.
+ * skip a test with: no Go, one too old, no network. Throws with the compiler's
+ * words when the build fails.
  */
 export function buildGoPeer(directory: string): { path: string } | { skip: string } {
   const go = ['go', '/usr/local/go/bin/go'].find(
@@ -47,6 +48,12 @@ export function buildGoPeer(directory: string): { path: string } | { skip: strin
       cwd: scratch,
       encoding: 'utf8',
     });
+    if (
+      status !== 0 &&
+      /dial tcp|no such host|lookup disabled|requires go >=|toolchain/.test(stderr)
+    ) {
+      return { skip: `the modules of ${directory} can not be had: ${stderr.trim().slice(0, 200)}` };
+    }
     if (status !== 0) {
       throw new Error(`build ${directory}: ${stderr.trim()}`);
     }

@@ -156,7 +156,8 @@ export class SpdyStream extends Duplex {
       this.once('end', () => this.destroy());
       this.#feed();
       // With nothing left to read, it must close though nobody reads.
-      if (this.readableFlowing === null && this.readableLength === 0) {
+      const isEmpty = this.readableLength === 0 && this.#queue.heldBytes === 0;
+      if (isEmpty && this.readableFlowing === null) {
         this.resume();
       }
     }

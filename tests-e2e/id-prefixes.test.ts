@@ -43,6 +43,7 @@ const ofPod: Readonly<Record<string, Call>> = {
       config: shellContainer('second', 'exec sleep 1000'),
       sandboxConfig: pod.config,
     }),
+  PortForward: (podSandboxId) => stack.runtime.portForward({ podSandboxId, port: [80] }),
   StopPodSandbox: (podSandboxId) => stack.runtime.stopPodSandbox({ podSandboxId }),
   RemovePodSandbox: (podSandboxId) => stack.runtime.removePodSandbox({ podSandboxId }),
 };
@@ -53,6 +54,8 @@ const ofContainer: Readonly<Record<string, Call>> = {
     stack.runtime.updateContainerResources({ containerId, linux: { cpuShares: 512n } }),
   ReopenContainerLog: (containerId) => stack.runtime.reopenContainerLog({ containerId }),
   ExecSync: (containerId) => stack.runtime.execSync({ containerId, cmd: ['true'] }),
+  Exec: (containerId) => stack.runtime.exec({ containerId, cmd: ['true'], stdout: true }),
+  Attach: (containerId) => stack.runtime.attach({ containerId, stdout: true }),
   StopContainer: (containerId) => stack.runtime.stopContainer({ containerId, timeout: 0n }),
   RemoveContainer: (containerId) => stack.runtime.removeContainer({ containerId }),
 };

@@ -77,15 +77,14 @@ function wanted(request: UserRequest): { user: string; group: string } {
       `run_as_group: user group "${group}" is specified without user`,
     );
   }
-  if (user !== '') {
-    return { user, group };
-  }
-  const colon = request.imageUser.indexOf(':');
-  const image =
-    colon < 0
-      ? { user: request.imageUser, group: '' }
-      : { user: request.imageUser.slice(0, colon), group: request.imageUser.slice(colon + 1) };
-  return { user: image.user === '' ? '0' : image.user, group: image.group };
+  return user === '' ? ofImage(request.imageUser) : { user, group };
+}
+
+/** `user:group`, either of them by name or number, or missing. */
+function ofImage(imageUser: string): { user: string; group: string } {
+  const colon = imageUser.indexOf(':');
+  const user = colon < 0 ? imageUser : imageUser.slice(0, colon);
+  return { user: user === '' ? '0' : user, group: colon < 0 ? '' : imageUser.slice(colon + 1) };
 }
 
 /** The account of a name or number; one that is not in the file has no name and group 0. */

@@ -16,18 +16,19 @@ export function applyCdiEdits(
   edits: readonly CdiEdits[],
   found: ReadonlyMap<string, FoundNode>,
 ): OciSpec {
-  return edits.reduce<OciSpec>((before, edit) => {
-    const changed: OciSpec = {
-      ...before,
-      process: processWith(before.process, edit),
-      mounts: mountsWith(before.mounts, edit),
-      linux: linuxWith(before, edit, found),
+  let changed = spec;
+  for (const edit of edits) {
+    changed = {
+      ...changed,
+      process: processWith(changed.process, edit),
+      mounts: mountsWith(changed.mounts, edit),
+      linux: linuxWith(changed, edit, found),
     };
-    return edit.hooks.reduce(
-      (all, { hookName, ...hook }) => withHook(all, [hookName], definite(hook)),
-      changed,
-    );
-  }, spec);
+    for (const { hookName, ...hook } of edit.hooks) {
+      changed = withHook(changed, [hookName], definite(hook));
+    }
+  }
+  return changed;
 }
 
 /** Paths of nodes whose type and numbers the edits leave to the host. */

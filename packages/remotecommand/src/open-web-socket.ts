@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { RuntimeError } from '@gantry/errors';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { maxMessageBytes } from './protocols.ts';
 import { refuse } from './upgrade.ts';
@@ -33,6 +34,16 @@ export async function openWebSocket(
   server.once('wsClientError', ({ message }) => {
     reject(refuse(socket, { status: 400, message: `unable to upgrade: ${message}` }));
   });
-  server.handleUpgrade(nameless, socket, head, resolve);
+  const leave = (): void => {
+    reject(new RuntimeError('unavailable', 'client left during the handshake'));
+  };
+  socket.once('close', leave);
+  if (socket.closed) {
+    leave();
+  }
+  server.handleUpgrade(nameless, socket, head, (webSocket) => {
+    socket.removeListener('close', leave);
+    resolve(webSocket);
+  });
   return promise;
 }

@@ -4,9 +4,11 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
+import { acceptRemoteCommand } from './accept-remote-command.ts';
 import { dialPortForward } from './dial-port-forward.ts';
 import { dialRemoteCommand } from './dial-remote-command.ts';
 import {
+  commandDefaults,
   rawRequest,
   serveCommand,
   servePorts,
@@ -155,6 +157,27 @@ describe('acceptRemoteCommand', () => {
     assert.ok(answer.endsWith('\r\n\r\n\x82\x01\x01\x82\x02\x01x'), JSON.stringify(answer));
     assert.equal(session.protocol, '');
   });
+
+  for (const request of [
+    spdyRequest(['v4.channel.k8s.io']),
+    webSocketRequest('v4.channel.k8s.io'),
+  ]) {
+    it(`rejects when the client has left already (${request[3]})`, async (t) => {
+      const accepted = Promise.withResolvers<unknown>();
+      const url = await startServer(t, (incoming, socket, head) => {
+        const { signal } = new AbortController();
+        socket.once('close', () => {
+          acceptRemoteCommand(incoming, socket, head, { ...commandDefaults, signal }).then(
+            accepted.resolve,
+            accepted.reject,
+          );
+        });
+        socket.destroy();
+      });
+      await rawRequest(t, url, request);
+      await assert.rejects(accepted.promise, { kind: 'unavailable' });
+    });
+  }
 
   it('does nothing for a server that is stopping', async (t) => {
     const served = await serveCommand(t, { signal: AbortSignal.abort(new Error('stopping')) });

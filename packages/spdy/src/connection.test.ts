@@ -201,6 +201,16 @@ describe('a connection', () => {
     await once(peer.server.gone, 'abort');
   });
 
+  it('is gone at once on a transport that was closed before', async () => {
+    const [near] = duplexPair();
+    near.destroy();
+    await once(near, 'close');
+    const client = new SpdyConnection(near, { role: 'client' });
+    await client.closed;
+    assert.equal((client.gone.reason as SpdyError).kind, 'unavailable');
+    await client.close();
+  });
+
   it('lets a transport that fails end it', async (t) => {
     const [near] = duplexPair();
     const client = new SpdyConnection(near, { role: 'client' });

@@ -94,10 +94,15 @@ export class SpdyConnection implements AsyncDisposable {
       this.#end(new SpdyError('unavailable', 'spdy: transport failed', { cause }));
     });
     transport.once('end', () => this.#onPeerEnd());
-    transport.once('close', () => {
+    const onClose = (): void => {
       this.#end(new SpdyError('unavailable', 'spdy: transport was closed'));
       resolve();
-    });
+    };
+    transport.once('close', onClose);
+    if (transport.closed) {
+      // It does not say so a second time.
+      queueMicrotask(onClose);
+    }
     transport.on('data', (chunk: Buffer) => this.#onBytes(chunk));
   }
 

@@ -1,6 +1,6 @@
 import { type Frame, headerBytes, maxDataBytes } from './frame.ts';
 
-/** The head of a frame whose data is above the limit; that was thrown away. */
+/** The head of a frame whose data is above the limit; that is thrown away. */
 export interface OversizeFrame extends Omit<Frame, 'data'> {
   readonly lengthBytes: number;
 }
@@ -47,6 +47,10 @@ export class FrameDecoder {
     if (this.#headerLength === headerBytes) {
       this.#missing = this.#header.readUInt32BE(0);
       this.#discards = this.#missing > this.#limit;
+      if (this.#discards) {
+        // At once: who waits for it need not wait for all of it.
+        this.#sink.oversize({ ...this.#head(), lengthBytes: this.#missing });
+      }
       this.#finishWhenWhole();
     }
     return part.length;
@@ -67,21 +71,21 @@ export class FrameDecoder {
     if (this.#missing > 0) {
       return;
     }
-    const head = {
+    const pieces = this.#pieces;
+    this.#headerLength = 0;
+    this.#pieces = [];
+    if (!this.#discards) {
+      const [only] = pieces;
+      const data = pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
+      this.#sink.frame({ ...this.#head(), data });
+    }
+  }
+
+  #head(): Omit<Frame, 'data'> {
+    return {
       streamId: this.#header.readUInt32BE(4),
       type: this.#header.readUInt8(8),
       flags: this.#header.readUInt8(9),
     };
-    const pieces = this.#pieces;
-    this.#headerLength = 0;
-    this.#pieces = [];
-    if (this.#discards) {
-      this.#discards = false;
-      this.#sink.oversize({ ...head, lengthBytes: this.#header.readUInt32BE(0) });
-      return;
-    }
-    const [only] = pieces;
-    const data = pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces);
-    this.#sink.frame({ ...head, data });
   }
 }

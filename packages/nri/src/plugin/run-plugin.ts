@@ -119,24 +119,24 @@ async function keepConnected(session: Session, path: string): Promise<void> {
 async function serve(session: Session, trunk: Duplex, onRegistered = () => {}): Promise<void> {
   const { plugin, now, signal, onState } = session;
   const mux = new Mux(trunk);
-  using _end = closing(mux, signal);
+  using _end = closing(mux, signal, now);
   const server = new TtrpcServer(mux.open(connections.plugin), new Map([pluginService(plugin)]));
   const client = new TtrpcClient(mux.open(connections.runtime));
+  // A handler may want it before the answer is here.
+  now.client = client;
   await callMethod(
     client,
     Runtime.method.registerPlugin,
     { pluginName: plugin.name, pluginIdx: plugin.index, NRIVersion: 'v0.12.2' },
     { timeoutMs: registerTimeoutMs },
   );
-  now.client = client;
   onRegistered();
   onState('registered');
   const cause = await server.closed;
-  delete now.client;
   onState('lost', cause);
 }
 
-function closing(mux: Mux, signal: AbortSignal): Disposable {
+function closing(mux: Mux, signal: AbortSignal, now: Session['now']): Disposable {
   const close = (): void => {
     mux.close();
   };
@@ -147,6 +147,7 @@ function closing(mux: Mux, signal: AbortSignal): Disposable {
   return {
     [Symbol.dispose]: () => {
       signal.removeEventListener('abort', close);
+      delete now.client;
       close();
     },
   };

@@ -1,0 +1,283 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { chmod, writeFile } from 'node:fs/promises';
+import { createConnection, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connections, definePlugin, Mux, maskOf } from '@gantry/nri';
+import { Event, Plugin as PluginService, Runtime } from '@gantry/proto/nri';
+import {
+  callMethod,
+  type ServiceHandlers,
+  serviceHandlers,
+  TtrpcClient,
+  TtrpcServer,
+} from '@gantry/ttrpc';
+import { container, FakeHost, pod, startTestBroker, type TestBroker } from './testing.ts';
+
+type Handlers = ServiceHandlers<typeof PluginService>;
+
+/** A well-behaved plugin that counts, to see whether others are held up. */
+const counter = (index: number, seen: string[]) =>
+  definePlugin({
+    name: 'counter',
+    index,
+    createContainer: (_, { id }) => {
+      seen.push(id);
+      return { env: { COUNTED: 'yes' } };
+    },
+  });
+
+/** A plugin that speaks for itself, so that it can misbehave. */
+async function rawPlugin(
+  t: TestContext,
+  broker: TestBroker,
+  handlers: Handlers,
+  { name = 'bad', index = '50' } = {},
+): Promise<{ client: TtrpcClient; socket: Socket; mux: Mux; registered: Promise<unknown> }> {
+  const socket = createConnection(broker.socket);
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  const mux = new Mux(socket);
+  t.after(() => {
+    mux.close();
+  });
+  new TtrpcServer(
+    mux.open(connections.plugin),
+    new Map([
+      serviceHandlers(PluginService, {
+        configure: () => Promise.resolve({ events: maskOf([Event.CREATE_CONTAINER]) }),
+        synchronize: () => Promise.resolve({}),
+        ...handlers,
+      }),
+    ]),
+  );
+  const client = new TtrpcClient(mux.open(connections.runtime));
+  const registered = callMethod(client, Runtime.method.registerPlugin, {
+    pluginName: name,
+    pluginIdx: index,
+  });
+  registered.catch(() => undefined);
+  return { client, socket, mux, registered };
+}
+
+const never = (): Promise<never> => new Promise(() => undefined);
+
+/** A container comes to be, adjusted by the counter. */
+async function stillWorks(broker: TestBroker, id: string, seen: readonly string[]): Promise<void> {
+  const { adjust } = await broker.dispatcher.adjustContainer(pod('p'), container(id));
+  assert.equal(adjust?.env[0]?.key, 'COUNTED');
+  assert.ok(seen.includes(id));
+}
+
+async function withCounter(t: TestContext) {
+  const broker = await startTestBroker(t);
+  const seen: string[] = [];
+  await broker.run(counter(90, seen));
+  return { broker, seen };
+}
+
+const garbage: readonly (readonly [string, Buffer])[] = [
+  ['noise', Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
+  ['a frame above the limit', Buffer.from('00000002ffffffff', 'hex')],
+  ['half a header', Buffer.from('000000', 'hex')],
+  ['half a frame', Buffer.from('0000000200000020000000', 'hex')],
+  ['an oversize message', Buffer.from('000000020000000a00ffffff000000010100', 'hex')],
+  ['a response to nothing', Buffer.from('000000010000000c00000002000000070200abcd', 'hex')],
+  ['a connection that there is not', Buffer.from('0000004d00000003616263', 'hex')],
+  ['a request that is none', Buffer.from('000000020000000c00000002000000010100ffff', 'hex')],
+  ['nothing at all', Buffer.alloc(0)],
+];
+
+for (const [what, bytes] of garbage) {
+  test(`a stranger that sends ${what} is turned away in time, and disturbs nobody`, async (t) => {
+    const { broker, seen } = await withCounter(t);
+    const socket = createConnection(broker.socket);
+    socket.on('error', () => undefined);
+    socket.resume();
+    const closed = once(socket, 'close');
+    await once(socket, 'connect');
+    socket.write(bytes);
+    await stillWorks(broker, 'c1', seen);
+    await closed;
+    assert.equal(broker.dispatcher.count, 1);
+  });
+}
+
+const steps: readonly (readonly [string, (die: () => void) => Handlers])[] = [
+  ['configure', (die) => ({ configure: async () => (die(), await never()) })],
+  ['synchronize', (die) => ({ synchronize: async () => (die(), await never()) })],
+  ['createContainer', (die) => ({ createContainer: async () => (die(), await never()) })],
+];
+
+for (const [step, handlers] of steps) {
+  for (const [how, dies] of [
+    ['dies', true],
+    ['never answers', false],
+  ] as const) {
+    test(`a plugin that ${how} at ${step} is dropped, and the request goes on`, async (t) => {
+      const { broker, seen } = await withCounter(t);
+      let socket: Socket | undefined;
+      const reached = Promise.withResolvers<void>();
+      const plugin = await rawPlugin(
+        t,
+        broker,
+        handlers(() => {
+          reached.resolve();
+          if (dies) {
+            socket?.destroy();
+          }
+        }),
+      );
+      socket = plugin.socket;
+      if (step === 'createContainer') {
+        await broker.untilCount(2);
+      } else {
+        await reached.promise;
+      }
+      await stillWorks(broker, 'c1', seen);
+      await plugin.client.closed;
+      await broker.untilCount(1);
+      await stillWorks(broker, 'c2', seen);
+    });
+  }
+}
+
+for (const identity of [
+  { index: '5' },
+  { index: '100' },
+  { index: '-1' },
+  { index: 'ab' },
+  { index: '9'.repeat(100_000) },
+  { name: '' },
+  { name: '../etc' },
+  { name: 'x'.repeat(1000) },
+]) {
+  test(`a plugin that calls itself ${JSON.stringify(identity).slice(0, 40)} is told why not`, async (t) => {
+    const broker = await startTestBroker(t);
+    const { registered, client } = await rawPlugin(t, broker, {}, identity);
+    await assert.rejects(registered, { kind: 'invalid-argument', code: 3 });
+    await client.closed;
+    assert.equal(broker.dispatcher.count, 0);
+  });
+}
+
+test('a plugin that registers twice is told so and stays', async (t) => {
+  const broker = await startTestBroker(t);
+  const { client } = await rawPlugin(t, broker, {});
+  await broker.untilCount(1);
+  await assert.rejects(
+    callMethod(client, Runtime.method.registerPlugin, { pluginName: 'x', pluginIdx: '01' }),
+    { kind: 'already-exists' },
+  );
+  assert.equal(broker.dispatcher.count, 1);
+});
+
+test('a plugin that wants events that there are not is turned away', async (t) => {
+  const broker = await startTestBroker(t);
+  const { client } = await rawPlugin(t, broker, {
+    configure: () => Promise.resolve({ events: 1 << 20 }),
+  });
+  await client.closed;
+  assert.equal(broker.dispatcher.count, 0);
+  assert.match(JSON.stringify(broker.logged), /no such events/);
+});
+
+test('updates before the registration are refused', async (t) => {
+  const broker = await startTestBroker(t);
+  const { client } = await rawPlugin(t, broker, { configure: never });
+  await assert.rejects(
+    callMethod(client, Runtime.method.updateContainers, {
+      update: [{ containerId: 'c' }],
+    }),
+    { kind: 'failed-precondition' },
+  );
+  assert.deepEqual(broker.host.asked, []);
+});
+
+test('a flood of updates is worked on a few at a time and holds up nobody', async (t) => {
+  const host = new FakeHost();
+  let now = 0;
+  let most = 0;
+  let done = 0;
+  host.update = async () => {
+    most = Math.max(most, ++now);
+    await sleep(1);
+    now--;
+    done++;
+    return [];
+  };
+  const broker = await startTestBroker(t, {}, host);
+  const seen: string[] = [];
+  await broker.run(counter(90, seen));
+  const { client } = await rawPlugin(t, broker, {});
+  await broker.untilCount(2);
+  const flood = Array.from({ length: 3000 }, () =>
+    callMethod(client, Runtime.method.updateContainers, {
+      update: [{ containerId: 'x'.repeat(200) }],
+    }).catch(() => undefined),
+  );
+  await sleep(5);
+  await stillWorks(broker, 'c1', seen);
+  assert.ok(done < 3000);
+  assert.ok(most <= 16, `${most} at a time`);
+  client.close();
+  await Promise.all(flood);
+});
+
+test('an answer above the limit drops its plugin alone', async (t) => {
+  const { broker, seen } = await withCounter(t);
+  const asked = Promise.withResolvers<void>();
+  const { socket, client } = await rawPlugin(t, broker, {
+    createContainer: () => {
+      asked.resolve();
+      return never();
+    },
+  });
+  await broker.untilCount(2);
+  const works = stillWorks(broker, 'c1', seen);
+  await asked.promise;
+  // The answer to the third request: configure and synchronize came before.
+  socket.write(Buffer.from('000000010000000a' + '00ffffff000000050200', 'hex'));
+  await works;
+  await client.closed;
+  assert.equal(broker.dispatcher.count, 1);
+  assert.match(broker.dispatcher.plugins[1]?.stats.lastError ?? '', /16777215 bytes is too large/);
+});
+
+test('one that can not be synchronised waits longer each time, and others do not wait for it', async (t) => {
+  const { broker, seen } = await withCounter(t);
+  const first = await rawPlugin(t, broker, { synchronize: () => Promise.reject(new Error('no')) });
+  await first.client.closed;
+  const startedAt = performance.now();
+  const second = await rawPlugin(t, broker, { synchronize: () => Promise.reject(new Error('no')) });
+  await second.registered;
+  await stillWorks(broker, 'c1', seen);
+  await second.client.closed;
+  assert.ok(performance.now() - startedAt > 900);
+  assert.equal(broker.dispatcher.count, 1);
+});
+
+test('files that are no plugins are left out; one that ends at once disturbs nobody', async (t) => {
+  const dirBroker = await startTestBroker(t);
+  const directory = join(dirBroker.dir, 'launched');
+  const { mkdir } = await import('node:fs/promises');
+  await mkdir(directory);
+  const file = async (name: string, text: string | Buffer): Promise<void> => {
+    await writeFile(join(directory, name), text);
+    await chmod(join(directory, name), 0o755);
+  };
+  await file('10-ends', '#!/bin/sh\nexit 1\n');
+  await file('20-hangs', '#!/bin/sh\nexec sleep 1000\n');
+  await file('30-wasm', Buffer.from([0, 0x61, 0x73, 0x6d, 1]));
+  await file('noindex', '#!/bin/sh\n');
+  await file('40-broken', '#!/no/such/interpreter\n');
+  const broker = await startTestBroker(t, { plugin_path: directory });
+  assert.equal(broker.dispatcher.count, 0);
+  const log = JSON.stringify(broker.logged);
+  assert.match(log, /WASM plugins are not supported/);
+  assert.match(log, /plugin index \\"noind/);
+  assert.match(log, /has not registered within/);
+  await broker.dispatcher.adjustContainer(pod('p'), container('c'));
+});

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { readlinkSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { mountInfo, unmount } from '@gantry/host';
 import { NamespaceMode, PodSandboxState } from '@gantry/proto';
+import { dialPortForward } from '@gantry/remotecommand';
 import { hostOf, leaks } from './harness/host.ts';
 import {
   logPathOf,
@@ -178,6 +180,25 @@ test('its stats and its network are told without a process of its own', async ()
   const { stats } = await stack.runtime.podSandboxStats(pod);
   assert.ok((stats?.linux?.network?.defaultInterface?.txBytes?.value ?? 0n) > 2000n);
   assert.equal(stats?.linux?.process?.processCount?.value, 1n);
+  await removePod(stack, pod.podSandboxId);
+});
+
+test('a port of its loopback is forwarded', async () => {
+  const pod = await runPod(stack, podConfig(stack, 'forwarded'));
+  const page =
+    'mkdir /tmp/www; echo page > /tmp/www/index.html; exec httpd -f -p 127.0.0.1:8080 -h /tmp/www';
+  const id = await startContainer(stack, pod, shellContainer('web', page));
+  await until(
+    'the server listens',
+    () => outputOf(id, 'netstat', '-ltn'),
+    (list) => list.includes(':8080 '),
+  );
+  const { url } = await stack.runtime.portForward({ ...pod, port: [8080] });
+  const protocols = ['portforward.k8s.io'];
+  await using client = await dialPortForward(url, { transport: 'spdy', protocols, ports: [8080] });
+  const connection = await client.open(8080);
+  connection.write('GET / HTTP/1.0\r\n\r\n');
+  assert.match(await text(connection), /200 OK.*page\n$/s);
   await removePod(stack, pod.podSandboxId);
 });
 

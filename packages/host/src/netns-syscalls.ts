@@ -1,1 +1,0 @@
-export { StrandedThread } from './namespace-syscalls.ts';

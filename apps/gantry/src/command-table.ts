@@ -17,6 +17,7 @@ export interface CommandEntry {
 
 type Option = readonly [string, string, string?];
 const output: Option = ['-o, --output <format>', 'table, json or yaml'];
+const transport: Option = ['--transport <name>', 'spdy (the default) or websocket'];
 const quiet: Option = ['-q, --quiet', 'only ids'];
 /** May be given more than once. */
 const label: Option = ['--label <key=value...>', 'only those with this label'];
@@ -199,11 +200,32 @@ export const commands: readonly CommandEntry[] = [
     args: '<container> <command...>',
     about: 'run a command in a container; its exit code is passed on',
     options: [
-      ['-s, --sync', 'accepted for those who come from crictl: it always is'],
-      ['--timeout <seconds>', 'kill it after this time'],
+      ['-i, --interactive', 'pass our input to it'],
+      ['-t, --tty', 'give it a terminal'],
+      ['-s, --sync', 'show its output when it has ended'],
+      ['--timeout <seconds>', 'kill it after this time; as --sync'],
+      transport,
     ],
     passThrough: true,
     load: async () => (await import('./commands/exec.ts')).exec,
+  },
+  {
+    name: 'attach',
+    args: '<container>',
+    about: 'show what the first process of a container says from now on',
+    options: [
+      ['-i, --interactive', 'pass our input to it'],
+      ['-t, --tty', 'it has a terminal; Ctrl-P Ctrl-Q detaches'],
+      transport,
+    ],
+    load: async () => (await import('./commands/attach.ts')).attach,
+  },
+  {
+    name: 'port-forward',
+    args: '<pod> <ports...>',
+    about: 'carry local ports to ports of a pod: 8080:80, 80, or :80 for any free one',
+    options: [['--address <address>', 'where to listen (default: 127.0.0.1)'], transport],
+    load: async () => (await import('./commands/port-forward.ts')).portForward,
   },
   {
     name: 'inspect',

@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { after, before, type TestContext, test } from 'node:test';
+import {
+  ContainerState,
+  podConfig,
+  type RunningPod,
+  removePod,
+  runPod,
+  shellContainer,
+  startContainer,
+} from './harness/pod.ts';
+import { freePort } from './harness/registry.ts';
+import { type Stack, startStack } from './harness/stack.ts';
+import { startInTerminal, type TerminalProgram } from './harness/terminal.ts';
+import { until } from './harness/until.ts';
+
+// What a person types into a terminal, with crictl and with gantry.
+
+let stack: Stack;
+let pod: RunningPod;
+let containerId: string;
+let count = 0;
+
+before(async () => {
+  stack = await startStack();
+  pod = await runPod(stack, podConfig(stack, 'terminal'));
+  containerId = await startContainer(
+    stack,
+    pod,
+    shellContainer(
+      'main',
+      'mkdir /tmp/www; echo page > /tmp/www/index.html; exec httpd -f -p 8080 -h /tmp/www',
+    ),
+  );
+});
+after(async () => {
+  await removePod(stack, pod.podSandboxId);
+  await stack[Symbol.asyncDispose]();
+});
+
+const crictl = process.env['GANTRY_E2E_CRICTL'];
+const clients = [
+  {
+    name: 'crictl',
+    skip: crictl === undefined && 'no Go toolchain to build crictl with',
+    command: () => String(crictl),
+    before: () => ['--runtime-endpoint', `unix://${stack.socket}`],
+    after: (): string[] => [],
+  },
+  {
+    name: 'gantry',
+    skip: false as const,
+    command: () => join(dirname(import.meta.dirname), 'gantry'),
+    before: (): string[] => [],
+    after: () => ['--config', stack.configFile],
+  },
+];
+
+for (const client of clients) {
+  const { skip } = client;
+  const start = (t: TestContext, verb: string, ...args: string[]): TerminalProgram =>
+    startInTerminal(t, client.command(), [...client.before(), verb, ...client.after(), ...args]);
+
+  for (const transport of ['spdy', 'websocket']) {
+    test(`${client.name} exec -it over ${transport}: a shell, sizes, Ctrl-C, an exit code`, {
+      skip,
+    }, async (t) => {
+      const shell = start(t, 'exec', '-i', '-t', '--transport', transport, containerId, 'sh');
+      await shell.output.until(/[#$] /);
+      shell.type('echo $((40 + 2)) $TERM\r');
+      await shell.output.until(/\n42 xterm\r*\n/);
+      shell.resize(31, 97);
+      await until(
+        'the size in the container',
+        () => {
+          shell.type('stty size\r');
+          return Promise.resolve(shell.output.text);
+        },
+        (seen) => /\n31 97\r*\n/.test(seen),
+      );
+      shell.type('sleep 100; echo after=$?\r');
+      await until(
+        'the sleep is interrupted',
+        () => {
+          shell.type('\x03');
+          return Promise.resolve(shell.output.text);
+        },
+        (seen) => /\^C/.test(seen),
+      );
+      shell.type('\rexit 7\r');
+      const exitCode = await shell.exitCode;
+      // crictl tells every code by 1 and a text.
+      assert.equal(exitCode, client.name === 'gantry' ? 7 : 1, shell.output.text);
+      if (client.name === 'crictl') {
+        assert.match(shell.output.text, /exit code 7/);
+      }
+    });
+  }
+
+  test(`${client.name} attach: what is typed reaches the container, and leaving does not end it`, {
+    skip,
+  }, async (t) => {
+    count += 1;
+    const id = await startContainer(
+      stack,
+      pod,
+      shellContainer(`tty${count}`, 'while read a; do echo "got $a"; done', {
+        stdin: true,
+        tty: true,
+      }),
+    );
+    const program = start(t, 'attach', '-i', '-t', id);
+    await until(
+      'an answer',
+      () => {
+        program.type('word\r');
+        return Promise.resolve(program.output.text);
+      },
+      (seen) => /got word\r+\n/.test(seen),
+    );
+    if (client.name === 'gantry') {
+      program.type('\x10\x11');
+      assert.equal(await program.exitCode, 0);
+    } else {
+      program.kill('SIGKILL');
+      await program.exitCode;
+    }
+    const { status } = await stack.runtime.containerStatus({ containerId: id });
+    assert.equal(status?.state, ContainerState.CONTAINER_RUNNING);
+  });
+
+  for (const transport of ['spdy', 'websocket']) {
+    test(`${client.name} port-forward over ${transport}: a page through a local port`, {
+      skip,
+    }, async (t) => {
+      const port = await freePort();
+      const program = start(
+        t,
+        'port-forward',
+        ...['--transport', transport, pod.podSandboxId, `${port}:8080`],
+      );
+      await program.output.until(/orwarding/);
+      for (let i = 0; i < 3; i++) {
+        const socket = connect(port, '127.0.0.1');
+        await once(socket, 'connect');
+        socket.write('GET / HTTP/1.0\r\n\r\n');
+        assert.match(await text(socket), /200 OK.*page\n$/s);
+      }
+    });
+  }
+}
+
+test('gantry exec shows outputs as they come and apart, reads what is piped, and passes the code on', async () => {
+  const { exitCode, stdout, stderr } = await stack.gantry(
+    ...['exec', containerId, 'sh', '-c', 'echo out; echo err >&2; exit 9'],
+  );
+  assert.deepEqual([exitCode, stdout, stderr], [9, 'out\n', 'err\n']);
+  const missing = await stack.gantry('exec', containerId, '/no/such');
+  assert.equal(missing.exitCode, 1);
+  assert.match(missing.stderr, /^gantry: .*\/no\/such/);
+});

@@ -1,3 +1,4 @@
+import { release } from 'node:os';
 import { type Combination, nameOf } from './combination.ts';
 import type { SpecResult } from './report.ts';
 
@@ -14,6 +15,8 @@ export interface Exception {
   readonly reason: string;
   /** The combinations that it is for; all unless told. */
   readonly combinations?: readonly string[];
+  /** Whether this host gives the reason; unless told, critest finds out by itself. */
+  readonly onHost?: () => boolean;
 }
 
 /** Every other spec must pass, in every combination. */
@@ -23,12 +26,6 @@ export const exceptions: readonly Exception[] = [
     spec: /Image Manager public image with digest should be pulled and removed/,
     message: /test-image-digest/,
     reason: 'the digest is of an image that is only at gcr.io; none that is made here can have it',
-  },
-  {
-    outcome: 'failed',
-    spec: /\] Streaming /,
-    message: /Unimplemented.*stream-server does not offer it/,
-    reason: 'Exec, Attach and PortForward are not there yet',
   },
   {
     outcome: 'skipped',
@@ -43,6 +40,11 @@ export const exceptions: readonly Exception[] = [
     reason: 'a measurement, run on request only (critest -benchmark)',
   },
 ];
+
+function kernelBefore(major: number, minor: number): boolean {
+  const [ours = 0, oursMinor = 0] = release().split('.').map(Number);
+  return ours < major || (ours === major && oursMinor < minor);
+}
 
 /** What a run says beside its expectations. */
 export interface Verdict {

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { buildImage, type ImageConfig, type ImageFile } from '@gantry/debian-image';
@@ -33,6 +33,12 @@ export async function importImage(stack: Stack, options: Options): Promise<Impor
   });
   await stack.gantryOk('image', 'import', outDir, '--name', name);
   return { name, id };
+}
+
+/** The layers that the stack has on disk, whichever store keeps them. */
+export async function keptLayers(stack: Stack): Promise<readonly string[]> {
+  const list = (path: string) => readdir(join(stack.rootDir, 'images', path)).catch(() => []);
+  return [...(await list('erofs/layers')), ...(await list('layers'))];
 }
 
 interface Manifest {

@@ -70,7 +70,6 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     await chmod(directory, 0o711);
   }
   const index = ++stacks;
-  const { infra = process.env['GANTRY_E2E_INFRA'] === 'none' ? 'none' : 'pause' } = options;
   const [natsPort, adminPort] = [await freePort(), await freePort()];
   const paths = {
     dir,
@@ -107,7 +106,7 @@ conf_dir = "${paths.cniConfDir}"
 bin_dirs = ["${join(dir, 'plugins')}", "/usr/lib/cni", "/opt/cni/bin"]
 ${options.cni ?? ''}
 [pods]
-infra = "${infra}"
+infra = "${infraOf(options)}"
 cgroup_parent = "${paths.cgroupParent}"
 ${options.pods?.(dir) ?? ''}
 [images]
@@ -166,7 +165,7 @@ ${options.config ?? ''}
   const connection = dial(paths.socket);
   return {
     ...paths,
-    infra,
+    infra: infraOf(options),
     connection,
     runtime: connection.client(RuntimeService),
     images: connection.client(ImageService),
@@ -177,6 +176,10 @@ ${options.config ?? ''}
       await down();
     },
   };
+}
+
+function infraOf({ infra }: StackOptions): Infra {
+  return infra ?? (process.env['GANTRY_E2E_INFRA'] === 'none' ? 'none' : 'pause');
 }
 
 function layerStoreOf({ layerStore, rootDirTmpfsBytes }: StackOptions): string {

@@ -1,0 +1,3 @@
+// isolation-images.test.ts again, with layers kept as directories.
+process.env['GANTRY_E2E_LAYER_STORE'] = 'directories';
+await import('./isolation-images.test.ts');

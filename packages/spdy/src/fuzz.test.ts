@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { env } from 'node:process';
+import { duplexPair } from 'node:stream';
 import { describe, it } from 'node:test';
+import { SpdyConnection } from './connection.ts';
 import { encodeControl, encodeDataHeader } from './encode.ts';
 import type { ControlFrame } from './frames.ts';
 import { HeaderEncoder } from './header-block.ts';
 import { SpdyError } from './spdy-error.ts';
+import type { SpdyStream } from './spdy-stream.ts';
 import { headersOf, parseAll, type ReadFrame, randomFrom } from './testing.ts';
 
 // SPDY_FUZZ_SEEDS=1000000 for a long run; SPDY_FUZZ_FIRST picks up where one stopped.
@@ -101,3 +104,49 @@ describe('the parser, fed with damaged frames', () => {
     assert.ok(faults > seeds / 10 && faults < (seeds * 9) / 10, `${faults} faults of ${seeds}`);
   });
 });
+
+describe('a connection, fed with damaged frames', () => {
+  const connections = Math.ceil(seeds / 10);
+  it(`ends or goes on, never throws and holds nothing afterwards (${connections} seeds)`, async () => {
+    let goneByFault = 0;
+    for (let seed = first; seed < first + connections; seed++) {
+      const random = randomFrom(seed);
+      const [near, far] = duplexPair();
+      const streams: SpdyStream[] = [];
+      const server = new SpdyConnection(far, {
+        role: 'server',
+        limits: { ...limits, maxStreams: 3, streamBufferBytes: 64 },
+        lingerMs: 1,
+        onStream: (stream) => {
+          streams.push(stream);
+          useAtRandom(stream, random);
+        },
+      });
+      near.resume();
+      for (const chunk of cut(randomBytes(random), random)) {
+        near.write(chunk);
+      }
+      await new Promise(setImmediate);
+      goneByFault += server.gone.aborted ? 1 : 0;
+      near.end();
+      await (random(2) === 0 ? server.close() : server.closed);
+      for (const stream of streams) {
+        stream.destroy();
+        assert.equal(stream.heldBytes, 0, `seed ${seed}`);
+      }
+    }
+    assert.ok(goneByFault > connections / 10 && goneByFault < connections, `${goneByFault} gone`);
+  });
+});
+
+function useAtRandom(stream: SpdyStream, random: Random): void {
+  const uses: readonly (() => void)[] = [
+    () => stream.accept(),
+    () => stream.reset(),
+    () => stream.pipe(stream),
+    () => stream.end('answer'),
+    () => stream.ignoreInput(),
+    () => stream.resume().write('more'),
+  ];
+  uses[random(uses.length)]?.();
+}

@@ -29,6 +29,17 @@ test('everything of the container’s process but its arguments and terminal is 
   });
 });
 
+test('with a terminal there is a TERM, the container’s own if it has one', () => {
+  const environmentOf = (env: string[]): unknown => {
+    const file = processFile(bytes(JSON.stringify({ env })), ['sh'], true);
+    const { terminal, env: seen } = JSON.parse(file) as { terminal: boolean; env: string[] };
+    assert.equal(terminal, true);
+    return seen;
+  };
+  assert.deepEqual(environmentOf(['A=b']), ['A=b', 'TERM=xterm']);
+  assert.deepEqual(environmentOf(['TERM=vt100']), ['TERM=vt100']);
+});
+
 for (const text of ['', '[]', 'null', '"x"']) {
   test(`a process of ${text || 'nothing'} is refused`, () => {
     assert.throws(() => processFile(bytes(text), ['ls']), { kind: 'internal' });

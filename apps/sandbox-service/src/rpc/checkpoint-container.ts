@@ -1,7 +1,11 @@
+import { RuntimeError } from '@gantry/errors';
 import { type CheckpointDeps, checkpointContainer } from '../checkpoint/checkpoint-container.ts';
 import { checkPath } from '../client-text.ts';
 import type { PodLock } from '../pods/pod-lock.ts';
 import type { RuntimeMethod } from './handlers.ts';
+
+/** Node's timers take no more, and would end at once. */
+const longestTimerMs = 2 ** 31 - 1;
 
 interface Deps extends CheckpointDeps {
   readonly podLock: PodLock;
@@ -12,7 +16,12 @@ export function checkpointContainerMethod(deps: Deps): RuntimeMethod<'checkpoint
   return async ({ containerId, location, timeout }, { signal }) => {
     const { id, sandboxId } = deps.records.getContainer(containerId);
     checkPath('checkpoint container: location', location);
-    const limit = timeout > 0n ? [AbortSignal.timeout(Number(timeout) * 1000)] : [];
+    if (timeout < 0n) {
+      const message = `checkpoint container: timeout ${timeout} is negative`;
+      throw new RuntimeError('invalid-argument', message);
+    }
+    const timeoutMs = Math.min(Number(timeout) * 1000, longestTimerMs);
+    const limit = timeout > 0n ? [AbortSignal.timeout(timeoutMs)] : [];
     const both = AbortSignal.any([signal, ...limit]);
     await deps.podLock.run(
       sandboxId,

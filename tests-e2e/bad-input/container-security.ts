@@ -1,0 +1,81 @@
+import { NamespaceMode, SecurityProfile_ProfileType as ProfileType } from '@gantry/proto';
+import { invalid, type Refusal, unheardOf } from './bad-request.ts';
+
+const seccomp = (localhostRef: string) => ({
+  seccomp: { profileType: ProfileType.Localhost, localhostRef },
+});
+
+/** Fields of a container's security context, and what is said of them. */
+export const security: Readonly<Record<string, readonly [object, Refusal]>> = {
+  'a negative user': [{ runAsUser: { value: -1n } }, invalid(/-1/)],
+  'a user over 2^31': [{ runAsUser: { value: 2n ** 31n } }, invalid(/2147483648/)],
+  'a user that overflows to root': [{ runAsUser: { value: 2n ** 32n } }, invalid(/4294967296/)],
+  'the greatest user': [{ runAsUser: { value: 2n ** 63n - 1n } }, invalid(/user/)],
+  'a user and a name': [
+    { runAsUser: { value: 5n }, runAsUsername: 'app' },
+    invalid(/run_as_user.*run_as_username/),
+  ],
+  'a name that the image lacks': [{ runAsUsername: 'nobody-knows' }, invalid(/nobody-knows/)],
+  'a name with a colon': [{ runAsUsername: 'root:0' }, invalid(/root:0/)],
+  'a name that is a number over 2^31': [{ runAsUsername: '4294967296' }, invalid(/4294967296/)],
+  'a group without a user': [{ runAsGroup: { value: 5n } }, invalid(/run_as_group/)],
+  'a group over 2^31': [
+    { runAsUser: { value: 1n }, runAsGroup: { value: 2n ** 32n } },
+    invalid(/4294967296/),
+  ],
+  'a negative supplemental group': [{ supplementalGroups: [-1n] }, invalid(/-1/)],
+  'a supplemental group over 2^31': [{ supplementalGroups: [2n ** 32n] }, invalid(/4294967296/)],
+  'a policy of groups that is none': [
+    { supplementalGroupsPolicy: unheardOf() },
+    invalid(/supplemental_groups_policy/),
+  ],
+  'a capability that is none': [
+    { capabilities: { addCapabilities: ['ROOT'], dropCapabilities: [] } },
+    invalid(/ROOT/),
+  ],
+  'a privileged container in a pod that is not': [{ privileged: true }, invalid(/privileged/)],
+  'a relative seccomp profile': [seccomp('../../etc/passwd'), invalid(/seccomp.*etc\/passwd/)],
+  'a seccomp profile that is none': [seccomp('/etc/passwd'), invalid(/seccomp.*\/etc\/passwd/)],
+  'a seccomp profile that is a device': [seccomp('/dev/zero'), invalid(/seccomp.*\/dev\/zero/)],
+  'a seccomp profile that is a directory': [seccomp('/etc'), invalid(/seccomp.*\/etc/)],
+  'a seccomp type that is none': [
+    { seccomp: { profileType: unheardOf(), localhostRef: '' } },
+    invalid(/seccomp/),
+  ],
+  'an AppArmor profile that nobody loaded': [
+    { apparmor: { profileType: ProfileType.Localhost, localhostRef: 'no-such-profile' } },
+    { kind: 'failed-precondition', message: /apparmor/i },
+  ],
+  'the processes of no container': [
+    { namespaceOptions: { pid: NamespaceMode.TARGET, targetId: '' } },
+    invalid(/target_id/),
+  ],
+  'the processes of a container that nobody has': [
+    { namespaceOptions: { pid: NamespaceMode.TARGET, targetId: 'e'.repeat(64) } },
+    invalid(/target_id/),
+  ],
+  'an ipc mode that is none': [{ namespaceOptions: { ipc: unheardOf() } }, invalid(/ipc/)],
+  'a masked path that is relative': [{ maskedPaths: ['proc/x'] }, invalid(/masked_paths/)],
+  'a masked path with a NUL': [{ maskedPaths: ['/a\0b'] }, invalid(/masked_paths/)],
+  'a read-only path that is relative': [{ readonlyPaths: ['../x'] }, invalid(/readonly_paths/)],
+};
+
+/** Limits of a container, and what is said of them. */
+export const resources: Readonly<Record<string, readonly [object, Refusal]>> = {
+  'negative shares': [{ cpuShares: -1n }, invalid(/cpu_shares/)],
+  'a negative period': [{ cpuPeriod: -1n }, invalid(/cpu_period/)],
+  'a quota below none': [{ cpuQuota: -2n }, invalid(/cpu_quota/)],
+  'a negative limit': [{ memoryLimitInBytes: -2n }, invalid(/memory_limit/)],
+  'swap below memory': [
+    { memoryLimitInBytes: 100n << 20n, memorySwapLimitInBytes: 50n << 20n },
+    invalid(/swap/),
+  ],
+  'a list of cpus that is none': [{ cpusetCpus: '0-1;reboot' }, invalid(/cpuset_cpus/)],
+  'a list of nodes that is none': [{ cpusetMems: '../0' }, invalid(/cpuset_mems/)],
+  'a page size that is none': [
+    { hugepageLimits: [{ pageSize: '2 MB/../x', limit: 1n }] },
+    invalid(/hugepage/),
+  ],
+  'an oom score that is none': [{ oomScoreAdj: 5000n }, invalid(/oom_score_adj/)],
+  'a negative oom score that is none': [{ oomScoreAdj: -1001n }, invalid(/oom_score_adj/)],
+};

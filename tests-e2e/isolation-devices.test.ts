@@ -25,7 +25,8 @@ let stack: Stack;
 let pod: RunningPod;
 before(async () => {
   stack = await startStack({
-    pods: (dir) => `cdi_spec_dirs = ["${dir}/cdi"]\nhooks_dirs = ["${dir}/hooks"]`,
+    pods: (dir) =>
+      `cdi_spec_dirs = ["${dir}/cdi"]\nhooks_dirs = ["${dir}/hooks"]\ndevice_ownership_from_security_context = true`,
   });
   await mkdir(join(stack.dir, 'cdi'));
   await mkdir(join(stack.dir, 'hooks'));
@@ -196,6 +197,18 @@ async function mountTmpfsWithDevices(directory: string): Promise<void> {
   makeNode(Buffer.from(join(directory, 'sub/b')), 0o020666, 1, 3);
   await writeFile(join(directory, 'not-a-device'), '');
 }
+
+test('a device belongs to whom its container runs as, where that is configured', async () => {
+  const config = container(
+    'owned',
+    'id -u; stat -c "%u:%g" /dev/mine; head -c 1 /dev/mine | wc -c',
+    {
+      devices: [{ hostPath: '/dev/zero', containerPath: '/dev/mine', permissions: 'r' }],
+      linux: { securityContext: { runAsUser: { value: 1000n }, runAsGroup: { value: 2000n } } },
+    },
+  );
+  assert.equal(await outputOf(config), '1000\n1000:2000\n1\n');
+});
 
 test('recursive read-only reaches the mounts below, plain read-only does not', async () => {
   const directory = join(stack.dir, 'tree');

@@ -67,7 +67,11 @@ test('a config of containerd 1.x is translated', () => {
     },
     images: { registry_config_path: '/etc/containerd/certs.d', max_concurrent_downloads: 5 },
     cni: { conf_dir: '/etc/cni/net.d', bin_dirs: ['/opt/cni/bin'] },
-    pods: { sandbox_image: 'registry.k8s.io/pause:3.6', max_log_line_bytes: 16384 },
+    pods: {
+      sandbox_image: 'registry.k8s.io/pause:3.6',
+      device_ownership_from_security_context: true,
+      max_log_line_bytes: 16384,
+    },
     streaming: {
       host: '127.0.0.1',
       port: 10010,
@@ -84,7 +88,6 @@ test('what has no counterpart is told in comments, and nothing else is', () => {
     '# Not translated:',
     '#   runtime kata of type io.containerd.kata.v2: only OCI runtimes are driven',
     '#   registry.config_path = "/etc/containerd/certs.d:/etc/docker/certs.d": only the first directory is used',
-    '#   plugins."io.containerd.grpc.v1.cri".device_ownership_from_security_context = true',
     '#   plugins."io.containerd.grpc.v1.cri".containerd.snapshotter = "overlayfs"',
     `#   containerd's own sections: root, grpc, plugins."io.containerd.gc.v1.scheduler"`,
   ]);
@@ -216,3 +219,20 @@ test('durations are read as Go writes them', () => {
     assert.equal(parseDurationMs(text), undefined, text);
   }
 });
+
+for (const [text, expected] of [
+  ['cdi_spec_dirs = ["/etc/cdi"]', { cdi_spec_dirs: ['/etc/cdi'] }],
+  ['enable_cdi = false\ncdi_spec_dirs = ["/etc/cdi"]', { cdi_spec_dirs: [] }],
+  [
+    'enable_cdi = true\nignore_image_defined_volumes = true',
+    { ignore_image_defined_volumes: true },
+  ],
+] as const) {
+  test(`${text.replace('\n', ', ')} is translated`, () => {
+    const imported = importContainerdConfig(
+      `version = 2\n[plugins."io.containerd.grpc.v1.cri"]\n${text}\n`,
+    );
+    assert.deepEqual(read(imported), { pods: expected });
+    assert.doesNotMatch(imported, /Not translated/);
+  });
+}

@@ -155,10 +155,16 @@ function pods(settings: ContainerdSettings): Draft {
   const ports = settings.takeBoolean(...under(runtimePlugins, 'enable_unprivileged_ports'));
   const icmp = settings.takeBoolean(...under(runtimePlugins, 'enable_unprivileged_icmp'));
   const line = settings.take(...under(runtimePlugins, 'max_container_log_line_size'));
+  const flag = (key: string) => settings.takeBoolean(...under(runtimePlugins, key));
+  const hasCdi = flag('enable_cdi') !== false;
+  const cdiDirs = settings.take(...under(runtimePlugins, 'cdi_spec_dirs'));
   return defined({
     sandbox_image: image,
     enable_unprivileged_ports: ports,
     enable_unprivileged_icmp: icmp,
+    device_ownership_from_security_context: flag('device_ownership_from_security_context'),
+    ignore_image_defined_volumes: flag('ignore_image_defined_volumes'),
+    cdi_spec_dirs: hasCdi ? cdiDirs : [],
     max_log_line_bytes: isCount(line) && line > 0 ? line : undefined,
   });
 }

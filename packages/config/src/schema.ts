@@ -183,6 +183,10 @@ const pods = strictObject({
     'Let pods send ICMP echo without capabilities.',
     optional(boolean(), true),
   ),
+  device_ownership_from_security_context: described(
+    'Devices of a container belong to its run_as_user and run_as_group.',
+    optional(boolean(), false),
+  ),
   cdi_spec_dirs: described(
     'Directories of CDI files, read when a container asks for a CDI device; a later one counts more.',
     optional(array(absolutePath), ['/etc/cdi', '/var/run/cdi']),

@@ -262,6 +262,26 @@ testGoldens({
       ),
     ),
 
+  'container-owned-devices': () =>
+    containerSpec(
+      containerInput(
+        {
+          linux: {
+            securityContext: { runAsUser: { value: 1000n }, runAsGroup: { value: 2000n } },
+          },
+        },
+        {
+          deviceOwnershipFromSecurityContext: true,
+          devices: [
+            {
+              device: { type: 'c', path: '/dev/fuse', major: 10, minor: 229, uid: 0, gid: 0 },
+              permissions: 'rw',
+            },
+          ],
+        },
+      ),
+    ),
+
   'container-user-namespace': () =>
     containerSpec(
       containerInput(

@@ -22,7 +22,7 @@ import { oomScoreAdjOf, rlimitsOf } from './process-limits.ts';
 import { resolveUser } from './resolve-user.ts';
 import { seccompOf, seccompRequestOf } from './seccomp/seccomp.ts';
 import { checkSelinux } from './selinux.ts';
-import type { ContainerSpecInput } from './spec-input.ts';
+import type { ContainerSpecInput, ResolvedDevice } from './spec-input.ts';
 import { checkSameMappings, type UserMappings, userMappingsOf } from './user-namespace.ts';
 
 /** What the parts of a spec share. */
@@ -105,7 +105,7 @@ function linuxOf(
   const { config, host, sandbox } = input;
   const { privileged } = security;
   const devices = devicesOf(
-    input.devices,
+    ownedDevices(input, security),
     privileged && input.privilegedWithoutHostDevices !== true ? host.devices : undefined,
   );
   const seccomp = seccompOf(seccompRequestOf(security), host, capabilities, input.localhostSeccomp);
@@ -141,6 +141,21 @@ function absolute(paths: readonly string[], field: string): string[] {
     }
   }
   return [...paths];
+}
+
+/** Who may not run as root can't open most devices of a host as they are. */
+function ownedDevices(
+  { devices, deviceOwnershipFromSecurityContext }: ContainerSpecInput,
+  { runAsUser, runAsGroup }: LinuxContainerSecurityContext,
+): readonly ResolvedDevice[] {
+  if (deviceOwnershipFromSecurityContext !== true) {
+    return devices;
+  }
+  const owner = {
+    ...(runAsUser === undefined ? {} : { uid: Number(runAsUser.value) }),
+    ...(runAsGroup === undefined ? {} : { gid: Number(runAsGroup.value) }),
+  };
+  return devices.map((resolved) => ({ ...resolved, device: { ...resolved.device, ...owner } }));
 }
 
 /** The `uidMappings` and `gidMappings` of a pod with its own user namespace. */

@@ -121,6 +121,8 @@ export interface ContainerSpecInput extends SpecInput {
   /** The PID namespace of the container named by target_id, for mode TARGET. */
   readonly targetPidNamespace?: string;
   readonly privilegedWithoutHostDevices?: boolean;
+  /** Devices belong to run_as_user and run_as_group, as far as these are given. */
+  readonly deviceOwnershipFromSecurityContext?: boolean;
   /** Beside the open files. */
   readonly rlimits?: readonly OciRlimit[];
   /** The most processes, 0 or absent: no limit of its own. The CRI has no field for it. */

@@ -93,6 +93,7 @@ export function openSpecs(deps: Deps): Specs {
         sandbox: sandboxFacts(deps, sandbox),
         openFiles: pods.nofile_limit,
         privilegedWithoutHostDevices: handler.privilegedWithoutHostDevices,
+        deviceOwnershipFromSecurityContext: pods.device_ownership_from_security_context,
         ...(target === undefined ? {} : { targetPidNamespace: target }),
         ...(profile === undefined ? {} : { localhostSeccomp: profile }),
       });

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { kindOf } from '@gantry/errors';
+import { kindOf, RuntimeError } from '@gantry/errors';
 // oxlint-disable-next-line no-restricted-imports -- the package's own entry for tests
-import { type TestEntry, tarOf } from '@gantry/tar/testing';
+import { padded, type TestEntry, tarOf, withChecksum } from '@gantry/tar/testing';
 import { decodeIndex } from './decode-index.ts';
+import type { LayerDirectory } from './layer-tree.ts';
 import { devicesOf, dumpImage, layerOf, type TestLayer, treesOf } from './testing.ts';
 import { buildImage } from './write-image.ts';
 
@@ -87,3 +88,55 @@ test(`no index that was changed in ${rounds} places passes for one, or fails wit
     }
   }
 });
+
+test(`${rounds} tars with bytes changed at random give a whole image or one clear error`, () => {
+  const tar = tarOf([
+    ...entriesOf(randomOf(7)).map((entry, i) => ({
+      ...entry,
+      path: `d/${i}`,
+      type: 'file' as const,
+    })),
+    { path: `long/${'n'.repeat(150)}`, data: 'x', xattrs: { 'user.a': 'b' } },
+    { path: 'hard', type: 'hardlink', linkTarget: 'd/0' },
+    {
+      path: 'sparse',
+      data: Buffer.concat([padded(Buffer.from('2\n0\n512\n4096\n100\n')), Buffer.alloc(612, 'x')]),
+      pax: { 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.realsize': '5000' },
+    },
+  ]);
+  const headers = [...tar.keys()].filter(
+    (at) => at % 512 === 257 && tar.toString('latin1', at, at + 5) === 'ustar',
+  );
+  for (let seed = 1; seed <= rounds; seed++) {
+    const random = randomOf(seed);
+    const bad = Buffer.from(tar.subarray(0, random(3) === 0 ? random(tar.length) : tar.length));
+    for (let i = 0; i <= random(4); i++) {
+      const header = (headers[random(headers.length)] ?? 257) - 257;
+      // Half of them in headers that still have a right checksum, so that they get further.
+      bad[random(2) === 0 ? random(bad.length) : header + random(512)] = random(256);
+      if (header + 512 <= bad.length) {
+        withChecksum(bad.subarray(header, header + 512));
+      }
+    }
+    try {
+      const kept = layerOf(bad, 1 + random(2000));
+      const image = buildImage(treesOf([kept]));
+      // A sparse file may have become too large to be looked at byte by byte.
+      const largest = Math.max(...treesOf([kept]).flatMap(({ root }) => sizesIn(root)), 0);
+      if (largest < 1 << 24) {
+        dumpImage(image.bytes, devicesOf(image, [kept]));
+      }
+    } catch (error) {
+      assert.ok(
+        error instanceof RuntimeError && kindOf(error) !== 'internal',
+        `seed ${seed}: ${String(error)}`,
+      );
+    }
+  }
+});
+
+function sizesIn(directory: LayerDirectory): number[] {
+  return [...directory.children.values()].flatMap((node) =>
+    node.type === 'directory' ? sizesIn(node) : node.type === 'leaf' ? [node.inode.size] : [],
+  );
+}

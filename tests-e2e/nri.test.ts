@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import { type DefinedPlugin, definePlugin, type RunningPlugin } from '@gantry/nri';
@@ -14,7 +14,9 @@ let dir: string;
 
 before(async () => {
   dir = await mkdtemp(join(runDir(), 'nri-'));
-  stack = await startNriStack(dir);
+  const cdi = join(dir, 'cdi');
+  await mkdir(cdi);
+  stack = await startNriStack(dir, '', { pods: () => `cdi_spec_dirs = ["${cdi}"]` });
 });
 after(async () => {
   await stack[Symbol.asyncDispose]();
@@ -40,6 +42,12 @@ test('what a plugin wants is inside the container', async (t) => {
   const injected = join(dir, 'injected.txt');
   const hookLog = join(dir, 'hook.txt');
   await writeFile(injected, 'from the plugin\n');
+  const cdi = {
+    cdiVersion: '0.6.0',
+    kind: 'example.com/thing',
+    devices: [{ name: 'one', containerEdits: { env: ['FROM_CDI=yes'] } }],
+  };
+  await writeFile(join(dir, 'cdi', 'thing.json'), JSON.stringify(cdi));
   await plug(
     t,
     definePlugin({
@@ -60,6 +68,7 @@ test('what a plugin wants is inside the container', async (t) => {
               limits: { memoryBytes: 48 << 20, pids: 55 },
               oomScoreAdj: 500,
               annotations: { 'example.com/by': 'injector' },
+              cdiDevices: ['example.com/thing=one'],
             }
           : undefined,
     }),
@@ -77,6 +86,7 @@ test('what a plugin wants is inside the container', async (t) => {
     }),
   );
   assert.equal(await sh(containerId, 'echo $ADDED/$COLOUR/$DROPPED'), 'for main/red/\n');
+  assert.equal(await sh(containerId, 'echo $FROM_CDI'), 'yes\n');
   assert.equal(await sh(containerId, 'cat /injected'), 'from the plugin\n');
   assert.equal(await sh(containerId, 'head -c 3 /dev/zero2 | wc -c'), '3\n');
   assert.match(

@@ -3,6 +3,7 @@ import { busHandlers, type RawHandlers } from '@gantry/bus';
 import { isKind, messageOf, RuntimeError } from '@gantry/errors';
 import { adjustSpec } from '@gantry/nri';
 import type { OciResources, OciSpec } from '@gantry/oci';
+import { parseCdiName } from '@gantry/oci-spec';
 import type { LinuxContainerResources, UpdatePodSandboxResourcesRequest } from '@gantry/proto';
 import {
   type ContainerAdjustment,
@@ -19,6 +20,7 @@ import { shortId } from '../ids.ts';
 import type { Step } from '../journal/steps.ts';
 import type { Paths } from '../paths.ts';
 import { type PodWork, readSpec, writeSpec } from '../pods/pod-steps.ts';
+import { withCdiDevices } from '../specs/cdi-devices.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
@@ -35,6 +37,7 @@ export interface AskedPluginsDeps {
   readonly records: Records;
   readonly paths: Paths;
   readonly log: Pick<Logger, 'info' | 'warn'>;
+  readonly cdiSpecDirs: readonly string[];
   /** The kernel refuses a lower one than this. */
   readonly lowestOomScoreAdj: number;
   /** Gives up telling what could not be told. */
@@ -246,8 +249,12 @@ export class AskedPlugins implements Plugins {
   }
 
   async #writeAdjusted(container: Container, spec: OciSpec, adjust: ContainerAdjustment) {
-    const { paths, log, lowestOomScoreAdj } = this.#deps;
-    const { spec: adjusted, ignored } = adjustSpec(spec, adjust);
+    const { paths, log, lowestOomScoreAdj, cdiSpecDirs } = this.#deps;
+    const devices = adjust.CDIDevices.map(({ name }) => parseCdiName(name, 'adjust.CDI_devices'));
+    const withDevices = await withCdiDevices(spec, devices, cdiSpecDirs);
+    const { spec: adjusted, ignored } = adjustSpec(withDevices, adjust, {
+      injectDevices: (injected) => injected,
+    });
     const { oomScoreAdj } = adjusted.process;
     if (oomScoreAdj !== undefined && oomScoreAdj < lowestOomScoreAdj) {
       adjusted.process.oomScoreAdj = lowestOomScoreAdj;

@@ -1,4 +1,5 @@
 import type { Bus } from '@gantry/bus';
+import type { Config } from '@gantry/config';
 import type { Logger } from '@gantry/telemetry';
 import type { Paths } from '../paths.ts';
 import type { Records } from '../store/records.ts';
@@ -12,11 +13,20 @@ export function openPlugins(
   facts: { readonly lowestOomScoreAdj: number },
 ): (world: PluginsWorld) => Plugins {
   const broker = remotePluginBroker(bus);
-  return ({ records, paths, log, signal }) =>
-    new AskedPlugins({ broker, records, paths, log, signal, ...facts });
+  return ({ records, paths, log, signal, config }) =>
+    new AskedPlugins({
+      broker,
+      records,
+      paths,
+      log,
+      signal,
+      cdiSpecDirs: config.pods.cdi_spec_dirs,
+      ...facts,
+    });
 }
 
 interface PluginsWorld {
+  readonly config: Pick<Config, 'pods'>;
   readonly records: Records;
   readonly paths: Paths;
   readonly log: Pick<Logger, 'info' | 'warn'>;

@@ -40,6 +40,7 @@ export { identifyProcess, isRunning, type ProcessId, signalProcess } from './pro
 export { openPseudoTerminal, type PseudoTerminal } from './pseudo-terminal.ts';
 export { resolveInRoot } from './resolve-in-root.ts';
 export { type RunOptions, type RunResult, run } from './run.ts';
+export { sealedProgram } from './sealed-program.ts';
 export { connectSeqpacket } from './seqpacket.ts';
 export {
   type StartedProcess,

@@ -76,7 +76,7 @@ test('a process gets its descriptors in their order, and no other', async (t) =>
   child.output(2).destroy();
   const lines = (await text(child.output(1))).matchAll(/(\d+) -> (\/?\w+[:/]?\w*)/g);
   const table = Array.from(lines, ([, fd, what]) => `${fd} ${what}`);
-  const expected = ['0 /memfd:gantry', '1 pipe:', '2 pipe:', '3 /dev/zero', '4 /dev/null'];
+  const expected = ['0 /memfd:input', '1 pipe:', '2 pipe:', '3 /dev/zero', '4 /dev/null'];
   // The last is the directory that ls reads.
   assert.deepEqual(table, [...expected, '5 /dev/zero', `6 /proc/${String(child.pid)}`]);
 });

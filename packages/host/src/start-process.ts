@@ -4,7 +4,8 @@ import { RuntimeError } from '@gantry/errors';
 import { childReaper, type ProcessExit } from './child-reaper.ts';
 import { findTool, missingTool } from './find-tool.ts';
 import { closeFd } from './libc.ts';
-import { openMemory, openPipe } from './pipe.ts';
+import { openMemory } from './memory-file.ts';
+import { openPipe } from './pipe.ts';
 import { spawnProcess } from './spawn-syscalls.ts';
 import { hasCode } from './system-error.ts';
 
@@ -60,7 +61,7 @@ export function startProcess(
       return stdio;
     }
     if (stdio !== 'output') {
-      return handedOn.adopt(openMemory(stdio), closeFd);
+      return handedOn.adopt(openMemory('input', stdio, 'data'), closeFd);
     }
     const { readFd, writeFd } = openPipe();
     handedOn.adopt(writeFd, closeFd);

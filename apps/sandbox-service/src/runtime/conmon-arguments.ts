@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
+import { sealedProgram } from '@gantry/host';
 import type { ContainerLaunch } from '../ports.ts';
 
 /** Where one container's files lie. */
@@ -39,7 +40,7 @@ export function conmonArguments(launch: ContainerLaunch, paths: LaunchPaths): st
   const { id, bundleDir, handler } = launch;
   return [
     ...['--api-version', '1', '--cid', id, '--cuuid', id, '--name', launch.name],
-    ...['--runtime', handler.path, `--runtime-arg=--root=${paths.runtimeRoot}`],
+    ...['--runtime', sealedProgram(handler.path), `--runtime-arg=--root=${paths.runtimeRoot}`],
     ...['--bundle', bundleDir, '--container-pidfile', pidFileOf(bundleDir)],
     ...['--conmon-pidfile', monitorPidFileOf(bundleDir)],
     ...['--exit-dir', paths.exitDir, '--persist-dir', bundleDir],

@@ -4,6 +4,7 @@ import {
   identifyProcess,
   type StartedProcess,
   type Stdio,
+  sealedProgram,
   startProcess,
   waitForExit,
 } from '@gantry/host';
@@ -46,7 +47,10 @@ export class OciProcess {
       ...['--pid-file', files.pid, target.containerId],
     ];
     try {
-      this.#child = startProcess(target.runtimePath, args, { stdio, env: runtimeEnvironment() });
+      this.#child = startProcess(sealedProgram(target.runtimePath), args, {
+        stdio,
+        env: runtimeEnvironment(),
+      });
     } catch (error) {
       this.removeFiles();
       throw error;

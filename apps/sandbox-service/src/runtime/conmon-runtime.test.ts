@@ -106,7 +106,7 @@ test('killAll ends processes that the host pid namespace would keep', async (t) 
   const { init, monitor } = await bed.runtime.create(launch);
   await bed.runtime.start(bed.handler, launch.id);
   await until(t, async () => (await logLines(launch.logPath)).length > 0);
-  const cgroup = (await readBundleFacts(launch.bundleDir)).cgroupPath ?? assert.fail();
+  const cgroup = readBundleFacts(launch.bundleDir).cgroupPath ?? assert.fail();
   assert.ok((await listCgroupProcesses(cgroup)).length >= 2);
 
   await bed.runtime.killAll(bed.handler, launch.id, init, monitor);
@@ -129,7 +129,7 @@ for (const namespace of ['host', 'pod'] as const) {
     const { monitor } = await bed.runtime.create(launch);
     await bed.runtime.start(bed.handler, launch.id);
     await waitForExit(monitor, { signal: t.signal });
-    const cgroup = (await readBundleFacts(launch.bundleDir)).cgroupPath ?? assert.fail();
+    const cgroup = readBundleFacts(launch.bundleDir).cgroupPath ?? assert.fail();
     assert.equal((await listCgroupProcesses(cgroup)).length, 1);
 
     await bed.runtime.delete(bed.handler, launch.id);

@@ -1,3 +1,4 @@
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { kindOf, messageOf, RuntimeError } from '@gantry/errors';
@@ -20,7 +21,7 @@ import { watchExits } from './exit-watcher.ts';
 import { killAndWait, killCgroup, waitForAll } from './kill-container.ts';
 import { type LaunchRecord, LaunchRecords } from './launch-record.ts';
 import { prepareLogFile } from './log-file.ts';
-import { findMonitor, readPid, searchMonitors } from './monitor.ts';
+import { findMonitor, inSessionsOf, readPid, searchMakers } from './monitor.ts';
 import { ociFailure, runOci, runtimeRootOf, saysNoSuchContainer } from './oci-command.ts';
 import { reopenLog } from './reopen-log.ts';
 import { runtimeWords } from './runtime-words.ts';
@@ -76,19 +77,19 @@ class ConmonRuntime implements Runtime {
       handler: handler.name,
       runtimePath: handler.path,
       bundleDir,
-      ...(await readBundleFacts(bundleDir)),
+      ...readBundleFacts(bundleDir),
     };
-    await Promise.all([
-      mkdir(root, { recursive: true, mode: 0o700 }),
-      launch.logPath === undefined ? undefined : prepareLogFile(launch.logPath),
-    ]);
+    mkdirSync(root, { recursive: true, mode: 0o700 });
+    if (launch.logPath !== undefined) {
+      prepareLogFile(launch.logPath);
+    }
     await this.#launches.write(record);
     try {
       return await withSpan('conmon create', spanAttributes(handler, id), () =>
         this.#launch(launch, args, doing, options.signal),
       );
     } catch (error) {
-      await this.#undoCreate(handler, record, error);
+      await this.#undoCreate(launch, record, error);
       throw options.signal?.aborted === true
         ? new RuntimeError(kindOf(options.signal.reason), doing, { cause: error })
         : error;
@@ -127,13 +128,13 @@ class ConmonRuntime implements Runtime {
   }
 
   /** Leaves nothing of a failed create; a failure to do so is added to the error's message. */
-  async #undoCreate(handler: RuntimeHandler, record: LaunchRecord, error: unknown): Promise<void> {
+  async #undoCreate(
+    { handler, bundleDir }: ContainerLaunch,
+    record: LaunchRecord,
+    error: unknown,
+  ): Promise<void> {
     try {
-      const monitor = await monitorOf(record);
-      if (monitor !== undefined) {
-        // The runtime dies with conmon, its parent (PR_SET_PDEATHSIG).
-        await killAndWait(`conmon of container ${record.id}`, [monitor]);
-      }
+      await killMakers(`container ${record.id}`, bundleDir);
       await killStragglers(`container ${record.id}`, record);
       const root = runtimeRootOf(this.#options.stateDir, handler.name);
       const tool = toolOf(handler, record);
@@ -143,7 +144,7 @@ class ConmonRuntime implements Runtime {
       if (record.cgroupPath !== undefined) {
         await removeCgroup(record.cgroupPath);
       }
-      await this.#forget(record.id, record.bundleDir);
+      this.#forget(record.id, record.bundleDir);
     } catch (cause) {
       throw new RuntimeError(kindOf(error), `${messageOf(error)}; and undo it`, { cause });
     }
@@ -188,16 +189,16 @@ class ConmonRuntime implements Runtime {
     monitor?: ProcessId,
   ): Promise<void> {
     const what = `container ${id}`;
-    const record = await this.#launches.read(id);
-    if (init === undefined && record?.bundleDir !== undefined) {
-      await endUnfinishedCreate(what, record.bundleDir);
-    }
-    const holder = monitor ?? (record && (await monitorOf(record)));
+    const record = this.#launches.read(id);
+    const isCutOff = init === undefined && (await endUnfinishedCreate(what, record?.bundleDir));
+    const holder = monitor ?? (await monitorOf(record));
     const first = init ?? (await this.#findInit(toolOf(handler, record), id));
     if (first !== undefined) {
       await killAndWait(what, [first]);
     }
-    if (record !== undefined && !(record.ownPids && first !== undefined)) {
+    // With the first process the kernel ends all others, where the container is whole.
+    const isOver = first !== undefined && !isCutOff && record?.ownPids;
+    if (record !== undefined && isOver !== true) {
       await killStragglers(what, record);
     }
     if (holder !== undefined) {
@@ -222,7 +223,7 @@ class ConmonRuntime implements Runtime {
 
   async delete(handler: RuntimeHandler, id: string): Promise<void> {
     const root = runtimeRootOf(this.#options.stateDir, handler.name);
-    const record = await this.#launches.read(id);
+    const record = this.#launches.read(id);
     const tool = toolOf(handler, record);
     let isWhole = false;
     if (record !== undefined || (await knows(root, id))) {
@@ -234,16 +235,16 @@ class ConmonRuntime implements Runtime {
     if (record?.cgroupPath !== undefined && !isWhole) {
       await removeCgroup(record.cgroupPath);
     }
-    await this.#forget(id, record?.bundleDir);
+    this.#forget(id, record?.bundleDir);
   }
 
   /** Removes every file that a launch has made; the record goes last. */
-  async #forget(id: string, bundleDir?: string): Promise<void> {
-    const inBundle =
-      bundleDir === undefined ? [] : bundleFiles.map((name) => join(bundleDir, name));
-    const files = [join(this.#exitDir, id), ...inBundle];
-    await Promise.all(files.map((file) => rm(file, { force: true })));
-    await this.#launches.remove(id);
+  #forget(id: string, bundleDir?: string): void {
+    removeFiles(this.#exitDir, [id]);
+    if (bundleDir !== undefined) {
+      removeFiles(bundleDir, bundleFiles);
+    }
+    this.#launches.remove(id);
   }
 
   async reopenLog(bundleDir: string, logPath: string): Promise<void> {
@@ -259,7 +260,7 @@ class ConmonRuntime implements Runtime {
     const root = runtimeRootOf(this.#options.stateDir, handler.name);
     const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
     const directories = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
-    return [...new Set([...directories, ...(await this.#launches.idsOf(handler.name))])].sort();
+    return [...new Set([...directories, ...this.#launches.idsOf(handler.name)])].sort();
   }
 
   watchExits(onExit: (id: string) => void): Promise<AsyncDisposable> {
@@ -269,11 +270,32 @@ class ConmonRuntime implements Runtime {
 
 /**
  * A service that died in create() leaves a conmon whose runtime may still be at work, and would
- * finish the container behind our back. The runtime's pid file is written when it is done.
+ * finish the container behind our back. The runtime's pid file is written when it is done. Returns
+ * whether it was not there.
  */
-async function endUnfinishedCreate(what: string, bundleDir: string): Promise<void> {
-  if ((await readPid(pidFileOf(bundleDir))) === undefined) {
-    await killAndWait(`conmon of ${what}`, await searchMonitors(bundleDir));
+async function endUnfinishedCreate(what: string, bundleDir: string | undefined): Promise<boolean> {
+  if (bundleDir === undefined || readPid(pidFileOf(bundleDir)) !== undefined) {
+    return false;
+  }
+  await killMakers(what, bundleDir);
+  return true;
+}
+
+/**
+ * Kills what is at work on the creation of a container, and waits for its end. The runtime dies
+ * with conmon (PR_SET_PDEATHSIG), but nobody would know when, and what crun forks does not: they
+ * would go on to make directories and cgroups.
+ */
+async function killMakers(what: string, bundleDir: string): Promise<void> {
+  const leaders: ProcessId[] = [];
+  for (;;) {
+    const makers = await searchMakers(bundleDir);
+    leaders.push(...makers);
+    const left = [...makers, ...inSessionsOf(leaders)];
+    if (left.length === 0) {
+      return;
+    }
+    await killAndWait(`the making of ${what}`, left);
   }
 }
 
@@ -289,6 +311,14 @@ async function waitForMonitor(what: string, monitor: ProcessId): Promise<void> {
     await waitForAll(`wait for conmon of ${what}`, [monitor], monitorEndMs);
   } catch {
     await killAndWait(`conmon of ${what}`, [monitor]);
+  }
+}
+
+/** Also under the temporary names that conmon gives them first: `conmon.pid.KUX6Y3`. */
+function removeFiles(dir: string, names: readonly string[]): void {
+  const files = existsSync(dir) ? readdirSync(dir) : [];
+  for (const file of files.filter((f) => names.some((n) => f === n || f.startsWith(`${n}.`)))) {
+    rmSync(join(dir, file), { force: true });
   }
 }
 
@@ -321,10 +351,14 @@ async function deleteByRuntime(
   if (result.exitCode !== 0 && !saysNoSuchContainer(result)) {
     throw ociFailure(`delete container ${id}`, handler, 'delete', result);
   }
+  if (result.exitCode !== 0) {
+    // A crun that was killed before it wrote its state leaves a directory that it does not know.
+    await rm(join(root, id), { recursive: true, force: true });
+  }
   return (
     result.exitCode === 0 &&
     record?.bundleDir !== undefined &&
-    (await readPid(pidFileOf(record.bundleDir))) !== undefined
+    readPid(pidFileOf(record.bundleDir)) !== undefined
   );
 }
 
@@ -341,8 +375,8 @@ async function deleteByHand(
   return false;
 }
 
-async function monitorOf({ bundleDir }: LaunchRecord): Promise<ProcessId | undefined> {
-  return bundleDir === undefined ? undefined : findMonitor(bundleDir);
+async function monitorOf(record: LaunchRecord | undefined): Promise<ProcessId | undefined> {
+  return record?.bundleDir === undefined ? undefined : findMonitor(record.bundleDir);
 }
 
 function spanAttributes(handler: RuntimeHandler, id: string): Record<string, string> {

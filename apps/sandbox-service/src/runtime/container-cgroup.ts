@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { array, object, optional, parse, string } from 'valibot';
@@ -36,10 +37,10 @@ const specSchema = object({
 });
 
 /** Reads the facts from a bundle's config.json. */
-export async function readBundleFacts(bundleDir: string): Promise<BundleFacts> {
+export function readBundleFacts(bundleDir: string): BundleFacts {
   const { linux } = parse(
     specSchema,
-    JSON.parse(await readFile(join(bundleDir, 'config.json'), 'utf8')),
+    JSON.parse(readFileSync(join(bundleDir, 'config.json'), 'utf8')),
   );
   const ownPids =
     linux?.namespaces.some(({ type, path }) => type === 'pid' && path === '') ?? false;

@@ -1,4 +1,4 @@
-import { open, stat } from 'node:fs/promises';
+import { closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ContainerExit } from '../ports.ts';
 import { hadOomKill, readBundleFacts } from './container-cgroup.ts';
@@ -16,19 +16,19 @@ export async function readExit(
   id: string,
   bundleDir: string,
 ): Promise<ContainerExit | undefined> {
-  const record =
-    (await readRecord(join(exitDir, id))) ?? (await readRecord(join(bundleDir, 'exit')));
+  const record = readRecord(join(exitDir, id)) ?? readRecord(join(bundleDir, 'exit'));
   if (record === undefined) {
     return undefined;
   }
   return { ...record, oomKilled: await wasOomKilled(bundleDir, record.exitCode) };
 }
 
-async function readRecord(file: string): Promise<Omit<ContainerExit, 'oomKilled'> | undefined> {
+function readRecord(file: string): Omit<ContainerExit, 'oomKilled'> | undefined {
   try {
-    await using handle = await open(file);
-    const text = await handle.readFile('utf8');
-    const { mtimeNs } = await handle.stat({ bigint: true });
+    using stack = new DisposableStack();
+    const fd = stack.adopt(openSync(file, 'r'), closeSync);
+    const text = readFileSync(fd, 'utf8');
+    const { mtimeNs } = fstatSync(fd, { bigint: true });
     return { exitCode: exitCodeOf(text), finishedAtNanos: mtimeNs };
   } catch (error) {
     if (isMissing(error)) {
@@ -49,21 +49,23 @@ function exitCodeOf(text: string): number {
  * in the same moment; so a killed container's cgroup is asked too, as long as it is there.
  */
 async function wasOomKilled(bundleDir: string, exitCode: number): Promise<boolean> {
-  if (await exists(join(bundleDir, 'oom'))) {
+  if (existsSync(join(bundleDir, 'oom'))) {
     return true;
   }
   if (exitCode !== killedCode) {
     return false;
   }
-  const facts = await readBundleFacts(bundleDir).catch(() => undefined);
-  return facts?.cgroupPath !== undefined && (await hadOomKill(facts.cgroupPath));
+  const cgroupPath = cgroupPathOf(bundleDir);
+  return cgroupPath !== undefined && (await hadOomKill(cgroupPath));
 }
 
-async function exists(file: string): Promise<boolean> {
-  return stat(file).then(
-    () => true,
-    () => false,
-  );
+/** Undefined also where there is no bundle any more. */
+function cgroupPathOf(bundleDir: string): string | undefined {
+  try {
+    return readBundleFacts(bundleDir).cgroupPath;
+  } catch {
+    return undefined;
+  }
 }
 
 function isMissing(error: unknown): boolean {

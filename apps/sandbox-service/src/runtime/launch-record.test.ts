@@ -15,9 +15,9 @@ test('a record is read as it was written, and is gone after its removal', async 
   const { dir, records } = await recordsIn(t);
   const record = { id: 'c1', handler: 'runc', bundleDir: '/b', cgroupPath: '/x', ownPids: true };
   await records.write(record);
-  assert.deepEqual(await records.read('c1'), record);
-  await records.remove('c1');
-  assert.equal(await records.read('c1'), undefined);
+  assert.deepEqual(records.read('c1'), record);
+  records.remove('c1');
+  assert.equal(records.read('c1'), undefined);
   assert.deepEqual(await readdir(dir), []);
 });
 
@@ -42,9 +42,9 @@ for (const [name, { text, read }] of Object.entries(foreign)) {
   test(`a record ${name} blocks nothing`, async (t) => {
     const { dir, records } = await recordsIn(t);
     await writeFile(join(dir, 'c1.json'), text);
-    assert.deepEqual(await records.read('c1'), read);
+    assert.deepEqual(records.read('c1'), read);
     await records.write({ id: 'c2', handler: 'runc', bundleDir: '/b', ownPids: true });
     const own = read !== undefined && 'handler' in read && read.handler === 'runc' ? ['c1'] : [];
-    assert.deepEqual((await records.idsOf('runc')).sort(), [...own, 'c2']);
+    assert.deepEqual(records.idsOf('runc').sort(), [...own, 'c2']);
   });
 }

@@ -1,4 +1,4 @@
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@gantry/host';
 import { boolean, fallback, object, optional, safeParse, string } from 'valibot';
@@ -40,10 +40,10 @@ export class LaunchRecords {
   }
 
   /** Fields that it has and that are understood; undefined where there is no record, or nothing of one. */
-  async read(id: string): Promise<LaunchRecord | undefined> {
+  read(id: string): LaunchRecord | undefined {
     let text: string;
     try {
-      text = await readFile(this.#file(id), 'utf8');
+      text = readFileSync(this.#file(id), 'utf8');
     } catch (error) {
       if (isMissing(error)) {
         return undefined;
@@ -54,15 +54,15 @@ export class LaunchRecords {
     return record.success ? { id, ...record.output } : undefined;
   }
 
-  async remove(id: string): Promise<void> {
-    await rm(this.#file(id), { force: true });
+  remove(id: string): void {
+    rmSync(this.#file(id), { force: true });
   }
 
   /** The ids of every container of `handler` that has a record. */
-  async idsOf(handler: string): Promise<string[]> {
-    const names = await readdir(this.#dir);
+  idsOf(handler: string): string[] {
+    const names = readdirSync(this.#dir);
     const ids = names.filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -5));
-    const records = await Promise.all(ids.map((id) => this.read(id)));
+    const records = ids.map((id) => this.read(id));
     return records.flatMap((record) => (record?.handler === handler ? [record.id] : []));
   }
 

@@ -81,7 +81,7 @@ export async function assertNothingLeft(bed: RuntimeBed, launch: ContainerLaunch
   assert.deepEqual(await bed.runtime.list(bed.handler), []);
   assert.deepEqual(await readdir(join(bed.stateDir, 'exits')), []);
   assert.deepEqual((await readdir(launch.bundleDir)).sort(), ['config.json', 'rootfs']);
-  const { cgroupPath } = await readBundleFacts(launch.bundleDir);
+  const { cgroupPath } = readBundleFacts(launch.bundleDir);
   for (const hierarchy of ['memory', 'pids', 'unified', '']) {
     await assert.rejects(access(join('/sys/fs/cgroup', hierarchy, cgroupPath ?? assert.fail())));
   }

@@ -20,7 +20,8 @@ export interface AdminServer extends AsyncDisposable {
  */
 export async function startAdminServer(options: AdminOptions): Promise<AdminServer> {
   const { host, port, status } = options;
-  const app = fastify({ logger: false, forceCloseConnections: true });
+  // Ten seconds to start, fastify's own limit, are not enough on a busy host.
+  const app = fastify({ logger: false, forceCloseConnections: true, pluginTimeout: 0 });
   app.get('/metrics', async (_request, reply) => {
     const text = await status.metrics();
     return reply.type('text/plain; version=0.0.4; charset=utf-8').send(text);

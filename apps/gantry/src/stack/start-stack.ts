@@ -43,7 +43,7 @@ export async function startStack(options: StartOptions): Promise<{ readonly wasU
     });
     logFrom = await spawnSupervisor(options);
   }
-  await waitUntilReady({ ...options, logFrom });
+  await waitUntilReady({ ...options, logFrom, isPatient: !options.spawn });
   await ensureSandboxImage(config, { note, signal: options.signal });
   undo.move();
   return { wasUp: false };

@@ -10,7 +10,6 @@ import { expectedInstances, type ServiceApp, serviceApps } from '../supervisor/c
 import { readStackState, supervisorPaths } from '../supervisor/stack-state.ts';
 import { lastTrouble } from './last-trouble.ts';
 
-const limitMs = 60_000;
 const lookAgainMs = 50;
 const gatherMs = 400;
 /** A service that has died so often without coming up will not. */
@@ -24,12 +23,14 @@ export interface ReadyOptions {
    * counted are of the past.
    */
   readonly logFrom?: number;
+  /** Tell every minute what is missing, and go on waiting: for a unit that systemd starts on a busy host. */
+  readonly isPatient?: boolean;
   readonly note: (text: string) => void;
   readonly signal: AbortSignal;
 }
 
 /**
- * Waits until every service of the stack answers on the bus, at most a minute. A service that
+ * Waits until every service of the stack answers on the bus, at most a minute unless it is to be patient. A service that
  * answers with a problem is up: the problem is told as a note. Throws `unavailable` with the log's
  * last complaint of the service that is missing.
  */
@@ -37,7 +38,15 @@ export async function waitUntilReady(options: ReadyOptions): Promise<void> {
   const { config, note } = options;
   const begunMs = Date.now();
   const waiting = new Set(expectedInstances(config, options.compact).keys());
-  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(limitMs)]);
+  const late = new AbortController();
+  const signal = AbortSignal.any([options.signal, late.signal]);
+  using _limit = everyMinute((minutes) => {
+    if (options.isPatient === true) {
+      note(`${noAnswer(config, waiting, minutes * 60)}. Waiting on`);
+    } else {
+      late.abort();
+    }
+  });
   try {
     await waitForCredentials(options, begunMs, signal);
     await using bus = await connect(options, begunMs, signal);
@@ -56,14 +65,24 @@ export async function waitUntilReady(options: ReadyOptions): Promise<void> {
   } catch (error) {
     options.signal.throwIfAborted();
     if (signal.aborted) {
-      const missing = [...waiting].join(', ');
-      throw new RuntimeError(
-        'unavailable',
-        `start Gantry: no answer from ${missing} within ${limitMs / 1000} s. See the logs in ${supervisorPaths(config).logDir}`,
-      );
+      throw new RuntimeError('unavailable', `start Gantry: ${noAnswer(config, waiting, 60)}`);
     }
     throw error;
   }
+}
+
+function everyMinute(act: (minutes: number) => void): Disposable {
+  let minutes = 0;
+  const timer = setInterval(() => {
+    minutes += 1;
+    act(minutes);
+  }, 60_000);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+function noAnswer(config: Config, waiting: ReadonlySet<ServiceApp>, seconds: number): string {
+  const { logDir } = supervisorPaths(config);
+  return `no answer from ${[...waiting].join(', ')} within ${seconds} s. See the logs in ${logDir}`;
 }
 
 async function healthOf(bus: Bus, app: ServiceApp): Promise<HealthReport[]> {

@@ -69,6 +69,8 @@ export async function startStreamHttp(options: StreamHttpOptions): Promise<Strea
   const app = fastify({
     logger: false,
     forceCloseConnections: true,
+    // Ten seconds to start, fastify's own limit, are not enough on a busy host.
+    pluginTimeout: 0,
     serverFactory: (handler) => {
       const server = isSecure
         ? secureServer(new Certificates(certFile, keyFile), handler, log)

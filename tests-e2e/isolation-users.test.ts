@@ -255,6 +255,36 @@ function suite(runtime: string): void {
     },
   );
 
+  test(
+    named('ids of a volume are mapped as asked for also where the pod has no such users'),
+    async () => {
+      const host = await hostOf(stack);
+      const directory = join(stack.dir, `plain-${runtime}`);
+      await mkdir(directory);
+      await writeFile(join(directory, 'file'), 'x');
+      await chown(join(directory, 'file'), 5, 6);
+      const pod = await runPod(stack, podConfig(stack, 'no-users'));
+      const ids = (hostId: number) => [{ containerId: 0, hostId, length: 1000 }];
+      const config = shellContainer(
+        'mapped',
+        'stat -c "%u:%g" /data/file; touch /data/new || true',
+        {
+          mounts: [
+            {
+              containerPath: '/data',
+              hostPath: directory,
+              uidMappings: ids(20_000),
+              gidMappings: ids(30_000),
+            },
+          ],
+        } as Partial<ContainerConfig>,
+      );
+      assert.match(await outputOf(pod, config), /^20005:30006\n.*\/data\/new: /);
+      await removePod(stack, pod.podSandboxId);
+      assert.deepEqual(leaks(host, await hostOf(stack)), []);
+    },
+  );
+
   test(named('on the network of the host a pod can have users of its own too'), async () => {
     const host = await hostOf(stack);
     const namespaceOptions = { usernsOptions, network: NamespaceMode.NODE };

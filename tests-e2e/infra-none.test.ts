@@ -111,6 +111,45 @@ test('containers of a pod share network, ipc and host name, and not their proces
   assert.deepEqual(leaks(clean, await hostOf(stack)), []);
 });
 
+test('a pod with users of its own has no process either, and its namespaces are theirs', async () => {
+  const clean = await hostOf(stack);
+  const ids = [{ containerId: 0, hostId: 300_000, length: 65_536 }];
+  const { CONTAINER, POD } = NamespaceMode;
+  const namespaceOptions = { pid: CONTAINER, usernsOptions: { mode: POD, uids: ids, gids: ids } };
+  const securityContext = { namespaceOptions };
+  const linux = { securityContext, sysctls: { 'kernel.shm_rmid_forced': '1' } };
+  const pod = await runPod(stack, podConfig(stack, 'users', { hostname: 'theirs', linux }));
+  assert.deepEqual(conmonsOf(stack), []);
+  const container = (name: string) =>
+    startContainer(
+      stack,
+      pod,
+      shellContainer(name, 'exec sleep 1000', {
+        linux: {
+          securityContext: { ...securityContext, capabilities: { addCapabilities: ['SYS_ADMIN'] } },
+        },
+      }),
+    );
+  const [one, two] = [await container('one'), await container('two')];
+  assert.match(await outputOf(one, 'cat', '/proc/self/uid_map'), /^ *0 +300000 +65536$/);
+  assert.equal(await outputOf(one, 'cat', '/proc/sys/kernel/shm_rmid_forced'), '1');
+  // Root of the pod may change what belongs to its users, and all containers see it.
+  assert.equal(await outputOf(one, 'hostname'), 'theirs');
+  await outputOf(one, 'hostname', 'ours');
+  assert.equal(await outputOf(two, 'hostname'), 'ours');
+  await outputOf(one, 'sh', '-c', 'echo shared > /dev/shm/note');
+  assert.equal(await outputOf(two, 'cat', '/dev/shm/note'), 'shared');
+  const [a, b] = [await pidOf(one), await pidOf(two)];
+  for (const kind of ['user', 'net', 'ipc', 'uts']) {
+    const idOf = (pid: number) => readlinkSync(`/proc/${pid}/ns/${kind}`);
+    assert.equal(idOf(a), idOf(b), kind);
+    assert.notEqual(idOf(a), readlinkSync(`/proc/self/ns/${kind}`), kind);
+  }
+  assert.equal(statSync(`/proc/${a}`).uid, 300_000);
+  await removePod(stack, pod.podSandboxId);
+  assert.deepEqual(leaks(clean, await hostOf(stack)), []);
+});
+
 test('a pod that shares its processes has a reaper, and orphans do not stay zombies', async () => {
   const linux = { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } };
   const pod = await runPod(stack, podConfig(stack, 'reaped', { linux }));
@@ -172,14 +211,20 @@ test('a privileged container can write sysfs also when another one was there bef
 
 test('its stats and its network are told without a process of its own', async () => {
   const pod = await runPod(stack, podConfig(stack, 'counted'));
-  const empty = await stack.runtime.podSandboxStats(pod);
-  assert.equal(empty.stats?.linux?.network?.defaultInterface?.name, 'eth0');
-  assert.equal(empty.stats.linux.process?.processCount?.value, 0n);
+  const figures = async () => {
+    const { stats } = await stack.runtime.podSandboxStats(pod);
+    const { network, process } = stats?.linux ?? {};
+    const { name, txBytes } = network?.defaultInterface ?? {};
+    return { name, sent: Number(txBytes?.value), processes: process?.processCount?.value };
+  };
+  const empty = await figures();
+  assert.equal(empty.name, 'eth0');
+  assert.equal(empty.processes, 0n);
   const id = await startContainer(stack, pod, shellContainer('c', 'exec sleep 1000'));
   await outputOf(id, 'ping', '-c', '2', '-s', '1000', `${stack.addressPrefix}1`);
-  const { stats } = await stack.runtime.podSandboxStats(pod);
-  assert.ok((stats?.linux?.network?.defaultInterface?.txBytes?.value ?? 0n) > 2000n);
-  assert.equal(stats?.linux?.process?.processCount?.value, 1n);
+  const busy = await figures();
+  assert.ok(busy.sent > 2000);
+  assert.equal(busy.processes, 1n);
   await removePod(stack, pod.podSandboxId);
 });
 

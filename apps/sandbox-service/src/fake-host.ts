@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { RuntimeError } from '@gantry/errors';
 import type { OciResources } from '@gantry/oci';
 import { FakeLocks } from './fake-locks.ts';
+import { fakeNamespaces } from './fake-namespaces.ts';
 import { fakeSpecs, imageConfig } from './fake-specs.ts';
 import type {
   ContainerExit,
@@ -99,7 +100,7 @@ export class FakeHost {
       runtime: guard('runtime', this.#runtime(key)),
       roots: guard('roots', this.#rootFilesystems()),
       mounts: guard('mounts', this.#mountPort()),
-      namespaces: guard('namespaces', this.#namespaces()),
+      namespaces: guard('namespaces', fakeNamespaces(this.netns, this.mounts)),
       locks: this.#locks.port(key),
       processes: this.#processes(),
       specs: guard('specs', fakeSpecs()),
@@ -385,43 +386,6 @@ export class FakeHost {
       },
       unmount: (target) => {
         this.mounts.delete(target);
-        return Promise.resolve();
-      },
-    };
-  }
-
-  #namespaces(): Namespaces {
-    return {
-      create: ({ network, ipc, uts, sysctls = {}, sysfs }) => {
-        const bad = Object.keys(sysctls).find((name) => name.startsWith('vm.'));
-        if (bad !== undefined) {
-          throw new RuntimeError('invalid-argument', `sysctl ${bad}: of the host`);
-        }
-        for (const path of [network, ipc, uts].filter((p) => p !== undefined)) {
-          this.netns.add(path);
-        }
-        if (sysfs !== undefined) {
-          this.mounts.set(sysfs, 'sysfs');
-        }
-        return Promise.resolve();
-      },
-      remove: (path) => {
-        this.netns.delete(path);
-        return Promise.resolve();
-      },
-      createUsers: (paths) => {
-        for (const path of Object.values(paths)) {
-          this.netns.add(path);
-        }
-        return Promise.resolve();
-      },
-      isPinned: (path) => Promise.resolve(this.netns.has(path)),
-      createNetns: (path) => {
-        this.netns.add(path);
-        return Promise.resolve();
-      },
-      removeNetns: (path) => {
-        this.netns.delete(path);
         return Promise.resolve();
       },
     };

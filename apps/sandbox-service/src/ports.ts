@@ -312,12 +312,19 @@ export interface PinnedNamespaces {
 /** Namespaces, kept alive by files. */
 export interface Namespaces {
   create(namespaces: PinnedNamespaces): Promise<void>;
+  /** Sets host name, sysctls and sysfs in those that are pinned already. */
+  configure(namespaces: PinnedNamespaces): Promise<void>;
   /** Of any kind. */
   remove(path: string): Promise<void>;
   isPinned(path: string): Promise<boolean>;
-  /** Makes a user namespace, and a network with its loopback up that belongs to it, each pinned at its path. */
+  /** Makes a user namespace, and others that belong to it, a network with its loopback up, each pinned at its path. */
   createUsers(
-    paths: { readonly user: string; readonly network?: string },
+    paths: {
+      readonly user: string;
+      readonly network?: string;
+      readonly ipc?: string;
+      readonly uts?: string;
+    },
     mappings: { readonly uids: readonly IdRange[]; readonly gids: readonly IdRange[] },
   ): Promise<void>;
   /** Makes one with its loopback up, pinned at `path`; the directory is there. */

@@ -4,6 +4,7 @@ import {
   openSync,
   readFileSync,
   statfsSync,
+  statSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -17,6 +18,12 @@ import { hasCode, requireCleanPath, systemError } from './system-error.ts';
 
 const unshare = lazily<[number]>('unshare', ['int']);
 const setns = lazily<[number, number]>('setns', ['int', 'int']);
+const setresuid = lazily<[number, number, number, number]>('syscall', [
+  'long',
+  'long',
+  'long',
+  'long',
+]);
 const setHostname = lazily<[string, number]>('sethostname', ['str', 'ulong']);
 const socket = lazily<[number, number, number]>('socket', ['int', 'int', 'int']);
 const ioctl = lazily<[number, number, Uint8Array]>('ioctl', ['int', 'ulong', 'void *']);
@@ -71,16 +78,7 @@ export function createNamespaces(wanted: PinnedNamespaces): void {
       if (wanted.network !== undefined) {
         bringLoopbackUp(doing);
       }
-      for (const setting of settings) {
-        writeSysctl(setting, doing);
-      }
-      if (wanted.hostname !== undefined) {
-        const bytes = Buffer.byteLength(wanted.hostname);
-        checked(setHostname()(wanted.hostname, bytes), `${doing}: set host name`);
-      }
-      if (wanted.sysfs !== undefined) {
-        mountSysfs(wanted.sysfs, doing);
-      }
+      apply(wanted, settings, doing);
       for (const { kind, path } of pins) {
         const mount = { source: ours(kind), target: path, type: null, flags: bind, data: null };
         mountClassic(mount, doing);
@@ -92,6 +90,52 @@ export function createNamespaces(wanted: PinnedNamespaces): void {
     }
     made.forEach(removeNamespace);
     throw error;
+  }
+}
+
+/**
+ * Sets what `createNamespaces` would have set in namespaces that are pinned
+ * already, as those are that a user namespace owns.
+ */
+export function configureNamespaces(wanted: PinnedNamespaces): void {
+  const pins = pinsOf(wanted);
+  const doing = `configure ${pins.map(({ kind, path }) => `${kind} namespace ${path}`).join(', ')}`;
+  const settings = checkSettings(wanted, pins, doing);
+  try {
+    away(pins, doing, () => {
+      for (const { kind, path } of pins) {
+        requireCleanPath(path, doing);
+        const fd = openSync(path, 'r');
+        try {
+          checked(setns()(fd, kinds[kind].flag), doing);
+        } finally {
+          closeSync(fd);
+        }
+      }
+      apply(wanted, settings, doing);
+    });
+  } catch (error) {
+    if (wanted.sysfs !== undefined) {
+      umount2()(wanted.sysfs, detachNoFollow);
+    }
+    throw error;
+  }
+}
+
+/** Sets everything in the namespaces of the thread. */
+function apply(
+  { hostname, sysfs }: PinnedNamespaces,
+  settings: readonly SysctlFile[],
+  doing: string,
+): void {
+  for (const setting of settings) {
+    writeSysctl(setting, doing);
+  }
+  if (hostname !== undefined) {
+    checked(setHostname()(hostname, Buffer.byteLength(hostname)), `${doing}: set host name`);
+  }
+  if (sysfs !== undefined) {
+    mountSysfs(sysfs, doing);
   }
 }
 
@@ -240,12 +284,47 @@ function bringLoopbackUp(doing: string): void {
   }
 }
 
+/** Runs `work` as another user. The wrapper of libc would change all threads, not this one alone. */
+function asUser(uid: number, doing: string, work: () => void): void {
+  checked(become(uid), `${doing}: become user ${uid}`);
+  try {
+    work();
+  } finally {
+    becomeRoot(doing);
+  }
+}
+
+function become(effectiveUid: number): number {
+  return setresuid()(process.arch === 'arm64' ? 147 : 117, -1, effectiveUid, -1);
+}
+
+function becomeRoot(doing: string): void {
+  if (become(0) === -1) {
+    const cause = systemError(lastErrno(), 'become root again');
+    throw new StrandedThread(cause.kind, doing, { cause });
+  }
+}
+
 /** /proc/sys shows the namespaces of the thread that looks. */
 function writeSysctl({ name, value, file }: SysctlFile, doing: string): void {
-  try {
-    // Not 'w': O_CREAT on a name that the kernel lacks would tell of permissions.
+  // Not 'w': O_CREAT on a name that the kernel lacks would tell of permissions.
+  const write = (): void => {
     writeFileSync(file, value, { flag: 'r+' });
+  };
+  try {
+    try {
+      write();
+    } catch (error) {
+      if (!hasCode(error, 'EACCES')) {
+        throw error;
+      }
+      // Those of an IPC namespace can be set by the root of its users alone, whatever ours may do.
+      asUser(statSync(file).uid, doing, write);
+    }
   } catch (error) {
+    if (error instanceof StrandedThread) {
+      throw error;
+    }
     const kind = hasCode(error, 'ENOENT', 'EINVAL', 'ERANGE') ? 'invalid-argument' : 'internal';
     throw new RuntimeError(kind, `${doing}: set sysctl ${name}=${value}`, { cause: error });
   }

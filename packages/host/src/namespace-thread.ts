@@ -2,6 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import { kindOf, messageOf } from '@gantry/errors';
 import {
+  configureNamespaces,
   createNamespaces,
   readInNetns,
   removeNamespace,
@@ -13,6 +14,9 @@ function answer(request: NamespaceRequest): string | undefined {
   switch (request.verb) {
     case 'create':
       createNamespaces(request.namespaces);
+      return undefined;
+    case 'configure':
+      configureNamespaces(request.namespaces);
       return undefined;
     case 'remove':
       removeNamespace(request.path);

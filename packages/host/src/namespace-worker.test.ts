@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { isKind, messageOf } from '@gantry/errors';
 import {
+  createUserNamespace,
   findTool,
   mountInfo,
   type NamespaceWorker,
@@ -160,6 +161,31 @@ test('network, ipc and uts are made together, with their sysctls and host name',
     await worker.remove(path);
   }
   assert.deepEqual(readdirSync(dir), ['sys']);
+});
+
+test('namespaces that are pinned already take a host name and sysctls, and the thread comes back', {
+  skip,
+}, async (t) => {
+  const { worker, dir } = start(t);
+  const pins = { network: join(dir, 'net'), ipc: join(dir, 'ipc'), uts: join(dir, 'uts') };
+  const ids = [{ containerId: 0, hostId: 100_000, length: 1000 }];
+  await createUserNamespace({ user: join(dir, 'user'), ...pins }, { uids: ids, gids: ids });
+  await worker.configure({
+    ...pins,
+    hostname: 'pod-2',
+    sysctls: { 'kernel.shm_rmid_forced': '1', 'net.ipv4.ip_forward': '1' },
+  });
+  const enter = [`--net=${pins.network}`, `--ipc=${pins.ipc}`, `--uts=${pins.uts}`];
+  const look = 'hostname; cat /proc/sys/kernel/shm_rmid_forced /proc/sys/net/ipv4/ip_forward';
+  const { stdout, stderr } = await run('nsenter', [...enter, 'sh', '-c', look]);
+  assert.equal(stdout.toString(), 'pod-2\n1\n1\n', stderr.toString());
+  for (const kind of ['net', 'ipc', 'uts']) {
+    assert.equal(namespacesOfThreads(kind).size, 1);
+  }
+  await assert.rejects(worker.configure({ ...pins, sysctls: { 'vm.swappiness': '1' } }), (e) =>
+    isKind(e, 'invalid-argument'),
+  );
+  await assert.rejects(worker.configure({ uts: join(dir, 'none'), hostname: 'x' }));
 });
 
 test('a refused request leaves none of its namespaces', { skip }, async (t) => {

@@ -29,6 +29,8 @@ export interface NamespaceWorker extends AsyncDisposable {
    * other failure nothing is left.
    */
   create(namespaces: PinnedNamespaces): Promise<void>;
+  /** Sets host name, sysctls and sysfs in namespaces that are pinned already. */
+  configure(namespaces: PinnedNamespaces): Promise<void>;
   /** Unpins a namespace of any kind and removes the file; missing is a success. */
   remove(path: string): Promise<void>;
   /** Whether a namespace, of any kind, is pinned at `path`. */
@@ -48,7 +50,7 @@ export interface NamespaceWorker extends AsyncDisposable {
 }
 
 export type NamespaceRequest = { readonly id: number } & (
-  | { readonly verb: 'create'; readonly namespaces: PinnedNamespaces }
+  | { readonly verb: 'create' | 'configure'; readonly namespaces: PinnedNamespaces }
   | { readonly verb: 'remove'; readonly path: string }
   | { readonly verb: 'read'; readonly path: string; readonly file: string }
 );
@@ -96,6 +98,10 @@ class NamespaceClient implements NamespaceWorker {
 
   async create(namespaces: PinnedNamespaces): Promise<void> {
     await this.#ask((id) => ({ id, verb: 'create', namespaces }));
+  }
+
+  async configure(namespaces: PinnedNamespaces): Promise<void> {
+    await this.#ask((id) => ({ id, verb: 'configure', namespaces }));
   }
 
   async remove(path: string): Promise<void> {

@@ -56,6 +56,7 @@ export function hostMounts(log: Pick<Logger, 'warn'>): Mounts {
 export function hostNamespaces(worker: NamespaceWorker): Namespaces {
   return {
     create: (namespaces) => worker.create(namespaces),
+    configure: (namespaces) => worker.configure(namespaces),
     remove: (path) => worker.remove(path),
     isPinned: (path) => worker.isPinned(path),
     createUsers: createUserNamespace,

@@ -86,6 +86,24 @@ test('a privileged pod keeps the sysfs of its network writable until it stops', 
   assert.deepEqual(host.leftovers(), []);
 });
 
+test('with users of its own its namespaces belong to them, and all go', async (t) => {
+  const service = await startAlone(t, none);
+  const { host } = service.node;
+  const { paths } = service.world;
+  const ids = [{ containerId: 0, hostId: 100_000, length: 65_536 }];
+  const users = { mode: NamespaceMode.POD, uids: ids, gids: ids };
+  const { podSandboxId: id } = await service.call(
+    'runPodSandbox',
+    call({ pid: NamespaceMode.CONTAINER, usernsOptions: users }),
+  );
+  const pins = [paths.userns(id), paths.netns(id), paths.pin(id, 'ipc'), paths.pin(id, 'uts')];
+  assert.deepEqual([...host.netns].sort(), pins.sort());
+  assert.equal(host.containers.size, 0);
+  assert.ok(host.calls.includes('namespaces.configure'));
+  await service.call('removePodSandbox', { podSandboxId: id });
+  assert.deepEqual(host.leftovers(), []);
+});
+
 test('a sysctl of the host is refused, and nothing stays', async (t) => {
   const service = await startAlone(t, none);
   const linux = { ...ownProcesses.linux, sysctls: { 'vm.swappiness': '1' } };

@@ -8,27 +8,29 @@ import type { Paths } from '../paths.ts';
 import type { Mounts, Namespaces, PinnedNamespaces } from '../ports.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
 import { hostnameOf } from './sandbox-files.ts';
+import { mappingsOf, rangesOf, userNamespaceOf } from './user-namespace.ts';
 
 export type Infra = 'pause' | 'none';
 
 /**
  * What holds the namespaces of a pod. Containers that share their processes need
- * one that reaps, and a user namespace is made by the OCI runtime: such pods
- * have a pause container whatever is configured.
+ * one that reaps: such pods have a pause container whatever is configured.
  */
 export function infraOf(configured: Infra, config: PodSandboxConfig): Infra {
   const options = config.linux?.securityContext?.namespaceOptions;
   const sharesProcesses = (options?.pid ?? NamespaceMode.POD) === NamespaceMode.POD;
-  const ownUsers = options?.usernsOptions?.mode === NamespaceMode.POD;
-  return configured === 'pause' || sharesProcesses || ownUsers ? 'pause' : 'none';
+  return configured === 'pause' || sharesProcesses ? 'pause' : 'none';
 }
 
 /** Where the namespaces of a pod without a pause container are pinned; a missing one is the host's. */
 export function pinsOf(
   paths: Paths,
-  { id, facts }: Sandbox,
-): Pick<PinnedNamespaces, 'network' | 'ipc' | 'uts'> {
+  sandbox: Sandbox,
+): Pick<PinnedNamespaces, 'network' | 'ipc' | 'uts'> & { readonly user?: string } {
+  const { id, facts } = sandbox;
+  const user = userNamespaceOf(paths, sandbox);
   return {
+    ...(user === undefined ? {} : { user }),
     ...(facts.hostNetwork ? {} : { network: paths.netns(id), uts: paths.pin(id, 'uts') }),
     ...(facts.ownShm ? { ipc: paths.pin(id, 'ipc') } : {}),
   };
@@ -48,8 +50,10 @@ export async function pinNamespaces(
 ): Promise<void> {
   const { id, config, facts } = sandbox;
   const privileged = config.linux?.securityContext?.privileged === true;
-  await namespaces.create({
-    ...pinsOf(paths, sandbox),
+  const { user, ...pins } = pinsOf(paths, sandbox);
+  const mappings = mappingsOf(sandbox);
+  const wanted: PinnedNamespaces = {
+    ...pins,
     sysctls: podSysctls(config, {
       unprivilegedPorts: pods.enable_unprivileged_ports,
       unprivilegedIcmp: pods.enable_unprivileged_icmp,
@@ -57,7 +61,14 @@ export async function pinNamespaces(
     ...(facts.hostNetwork ? {} : { hostname: hostnameOf(config) }),
     // Read-only by the first container, it would stay so for a privileged one that comes later.
     ...(privileged && !facts.hostNetwork ? { sysfs: paths.podSysfs(id) } : {}),
-  });
+  };
+  if (user === undefined || mappings === undefined) {
+    await namespaces.create(wanted);
+  } else {
+    // Only what its users own may they change.
+    await namespaces.createUsers({ user, ...pins }, rangesOf(mappings));
+    await namespaces.configure(wanted);
+  }
 }
 
 /** Lets them go; idempotent. */
@@ -71,6 +82,7 @@ export async function unpinNamespaces(
   const pins = [paths.netns(id), paths.pin(id, 'ipc'), paths.pin(id, 'uts')];
   await finishAll(pins.map((path) => namespaces.remove(path)));
   await removeDirectory(paths.pins(id));
+  await namespaces.remove(paths.userns(id));
 }
 
 /** Whether a pod has lost one, as when the host was started anew. */

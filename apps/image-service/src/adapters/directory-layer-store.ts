@@ -95,9 +95,11 @@ export class DirectoryLayerStore implements LayerStore {
   }
 
   async settleChains(use: () => ChainsInUse): Promise<void> {
+    // Listed first: who had one made by now is in use() already.
+    const found = await readdir(this.#merged);
     const { running, kept } = use();
     const known = new Set([...running, ...kept].map(chainKey));
-    for (const key of await readdir(this.#merged)) {
+    for (const key of found) {
       if (!known.has(key)) {
         await this.#options.temporary.discard(join(this.#merged, key));
       }

@@ -117,7 +117,9 @@ export class ImageInstaller {
   async #prepareChain(diffIds: readonly Digest[], signal: AbortSignal): Promise<void> {
     const { layerStore } = this.#store;
     try {
-      await layerStore.prepareChain(diffIds, { signal });
+      await withSpan('image.prepare_chain', { 'layer.count': diffIds.length }, () =>
+        layerStore.prepareChain(diffIds, { signal }),
+      );
     } catch (error) {
       const present = await Promise.all(diffIds.map((diffId) => layerStore.has(diffId, diffIds)));
       // A layer that was removed meanwhile is fetched again by the next round.

@@ -33,6 +33,5 @@ export async function reconcile(store: ImageStore, log: Pick<Logger, 'warn'>): P
       images.remove(id);
     }
   }
-  await layerStore.settleChains(() => ({ running: store.roots.chains(), kept: images.chains() }));
   await collectGarbage(store);
 }

@@ -4,10 +4,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { appendFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { execPath } from 'node:process';
 import { after, before, test } from 'node:test';
+import { auditor } from '@gantry/example-nri-plugins';
 import { type NriStack, startNriStack } from './harness/nri.ts';
 import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
 import { runDir } from './harness/run-dir.ts';
@@ -110,6 +112,31 @@ test('the runtime starts all three, and they do what annotations say', async (t)
     startContainer(stack, wrong, shellContainer('c', 'true')),
     /"20-cpu-pinner" refused CreateContainer: .*"all" is not a list/,
   );
+});
+
+test('all services in one process ask plugins too', async (t) => {
+  const own = await mkdtemp(join(runDir(), 'nri-'));
+  const compact = await startNriStack(own, '', { config: '[services]\ncompact = true\n' });
+  t.after(() => compact[Symbol.asyncDispose]());
+  const file = join(own, 'audit.jsonl');
+  const plugin = await compact.plug(
+    auditor((line) => {
+      appendFileSync(file, line);
+    }),
+  );
+  t.after(() => plugin[Symbol.asyncDispose]());
+  const pod = await runPod(compact, podConfig(compact, 'compact'));
+  await startContainer(compact, pod, shellContainer('main', 'exec sleep 1000'));
+  await removePod(compact, pod.podSandboxId);
+  assert.deepEqual(await audited(file, 'compact'), [
+    'pod-run',
+    'container-created main',
+    'container-started main',
+    'container-stopped main',
+    'pod-stopped',
+    'container-removed main',
+    'pod-removed',
+  ]);
 });
 
 test('one that an operator starts connects, and comes back after the broker', async (t) => {

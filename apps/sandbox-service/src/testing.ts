@@ -35,6 +35,8 @@ export interface Node {
   readonly host: FakeHost;
   readonly figures: FakeFigures;
   readonly config: Config;
+  /** Left out: NRI is disabled. */
+  readonly openPlugins?: World['openPlugins'];
 }
 
 type Methods = (typeof RuntimeService)['method'];
@@ -105,6 +107,7 @@ export async function startOn(t: TestContext, node: Node): Promise<TestService> 
     faultPoint: () => undefined,
     version: '1.2.3',
     bootId: node.host.bootId,
+    ...(node.openPlugins && { openPlugins: node.openPlugins }),
   };
   const service = await startSandboxService(world);
   let isDead = false;

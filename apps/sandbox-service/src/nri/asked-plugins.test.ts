@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { type TestContext, test } from 'node:test';
+import { messageOf } from '@gantry/errors';
+import type { OciSpec } from '@gantry/oci';
+import {
+  containerStatus,
+  createContainer,
+  type Node,
+  newNode,
+  runPod,
+  startContainer,
+  startOn,
+  type TestService,
+} from '../testing.ts';
+import { AskedPlugins } from './asked-plugins.ts';
+import { FakePluginBroker } from './fake-plugin-broker.ts';
+
+interface Plugged {
+  readonly node: Node;
+  readonly broker: FakePluginBroker;
+  readonly service: TestService;
+}
+
+async function startPlugged(t: TestContext): Promise<Plugged> {
+  const broker = new FakePluginBroker();
+  const node: Node = {
+    ...(await newNode(t)),
+    openPlugins: (world) =>
+      new AskedPlugins({ ...world, broker, lowestOomScoreAdj: -500, cdiSpecDirs: [] }),
+  };
+  const service = await startOn(t, node);
+  await service.service.reconciliation.finished;
+  return { node, broker, service };
+}
+
+const specOf = async ({ service }: Plugged, id: string): Promise<OciSpec> =>
+  JSON.parse(await readFile(service.world.paths.spec(id), 'utf8')) as OciSpec;
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+test('plugins are told of each step of a life, in order and once', async (t) => {
+  const { service, broker } = await startPlugged(t);
+  const podSandboxId = await runPod(service);
+  const containerId = await startContainer(service, podSandboxId);
+  await service.call('updateContainerResources', { containerId, linux: { cpuShares: 5n } });
+  await service.call('updatePodSandboxResources', { podSandboxId });
+  await service.call('stopContainer', { containerId, timeout: 0n });
+  await service.call('removeContainer', { containerId });
+  await service.call('stopPodSandbox', { podSandboxId });
+  await service.call('stopPodSandbox', { podSandboxId });
+  await service.call('removePodSandbox', { podSandboxId });
+  assert.deepEqual(broker.told, [
+    'RUN_POD_SANDBOX',
+    'CREATE_CONTAINER main',
+    'POST_CREATE_CONTAINER main',
+    'START_CONTAINER main',
+    'POST_START_CONTAINER main',
+    'UPDATE_CONTAINER main',
+    'POST_UPDATE_CONTAINER main',
+    'UPDATE_POD_SANDBOX',
+    'POST_UPDATE_POD_SANDBOX',
+    'STOP_CONTAINER main',
+    'REMOVE_CONTAINER main',
+    'STOP_POD_SANDBOX',
+    'REMOVE_POD_SANDBOX',
+  ]);
+});
+
+test('an adjustment is in config.json and in the limits on show; a lower OOM score is lifted', async (t) => {
+  const plugged = await startPlugged(t);
+  const { service, broker } = plugged;
+  broker.adjust = {
+    env: [{ key: 'ADDED', value: '1' }],
+    linux: {
+      oomScoreAdj: { value: -900n },
+      resources: { memory: { limit: { value: 5n << 20n } }, pids: { limit: 7n } },
+    },
+  };
+  const containerId = await createContainer(service, await runPod(service));
+  const { process, linux } = await specOf(plugged, containerId);
+  assert.ok(process.env.includes('ADDED=1'));
+  assert.equal(process.oomScoreAdj, -500);
+  assert.deepEqual(linux.resources?.pids, { limit: 7 });
+  const { resources } = await containerStatus(service, containerId);
+  assert.equal(resources?.linux?.memoryLimitInBytes, 5n << 20n);
+});
+
+test('what a plugin refuses is undone, and plugins are told that it came to nothing', async (t) => {
+  const { service, broker } = await startPlugged(t);
+  broker.refused.add('RUN_POD_SANDBOX');
+  await assert.rejects(runPod(service), (error) =>
+    messageOf(error).endsWith('plugins: plugin "10-no" refused RUN_POD_SANDBOX'),
+  );
+  assert.deepEqual((await service.call('listPodSandbox', {})).items, []);
+  assert.deepEqual(broker.told.splice(0), ['RUN_POD_SANDBOX', 'REMOVE_POD_SANDBOX']);
+  broker.refused.clear();
+  const podSandboxId = await runPod(service);
+  broker.refused.add('CREATE_CONTAINER');
+  await assert.rejects(createContainer(service, podSandboxId), { kind: 'failed-precondition' });
+  assert.deepEqual((await service.call('listContainers', {})).containers, []);
+  broker.refused.clear();
+  const containerId = await createContainer(service, podSandboxId);
+  broker.refused.add('START_CONTAINER');
+  broker.told.length = 0;
+  await assert.rejects(service.call('startContainer', { containerId }));
+  await until(() => broker.told.includes('STOP_CONTAINER main'));
+  const { reason, exitCode } = await containerStatus(service, containerId);
+  assert.deepEqual([reason, exitCode], ['StartError', 128]);
+  broker.refused.clear();
+  broker.refused.add('UPDATE_POD_SANDBOX');
+  await assert.rejects(service.call('updatePodSandboxResources', { podSandboxId }));
+});
+
+test('an update of another container that fails takes the new one with it, unless it may fail', async (t) => {
+  const { service, broker } = await startPlugged(t);
+  const podSandboxId = await runPod(service);
+  const old = await startContainer(service, podSandboxId, 'old');
+  const resources = { cpu: { shares: { value: 77n } } };
+  broker.update = [
+    { containerId: 'f'.repeat(64), ignoreFailure: true, linux: { resources } },
+    { containerId: old, linux: { resources } },
+  ];
+  await createContainer(service, podSandboxId, 'fine');
+  const shown = (await containerStatus(service, old)).resources;
+  assert.equal(shown?.linux?.cpuShares, 77n);
+  broker.update = [{ containerId: 'f'.repeat(64), linux: { resources } }];
+  await assert.rejects(createContainer(service, podSandboxId, 'doomed'), {
+    message: /updates that plugins want: update container f+: not found/,
+  });
+  const { containers } = await service.call('listContainers', {});
+  assert.deepEqual(
+    new Set(containers.map(({ metadata }) => metadata?.name)),
+    new Set(['fine', 'old']),
+  );
+});
+
+test('without a broker stops and removals go on; what stands is told later', async (t) => {
+  const { service, broker } = await startPlugged(t);
+  const podSandboxId = await runPod(service);
+  const containerId = await startContainer(service, podSandboxId);
+  broker.isAway = true;
+  await service.call('stopContainer', { containerId, timeout: 0n });
+  broker.isAway = false;
+  await until(() => broker.told.includes('STOP_CONTAINER main'));
+  broker.isAway = true;
+  await service.call('removeContainer', { containerId });
+  await service.call('stopPodSandbox', { podSandboxId });
+  await service.call('removePodSandbox', { podSandboxId });
+  assert.deepEqual((await service.call('listPodSandbox', {})).items, []);
+});
+
+test('an exit that a crash kept from plugins is told by the next instance, once', async (t) => {
+  const { service, broker, node } = await startPlugged(t);
+  const containerId = await startContainer(service, await runPod(service));
+  service.crash();
+  node.host.exit(containerId, 3);
+  broker.told.length = 0;
+  const second = await startOn(t, node);
+  await second.service.reconciliation.finished;
+  await until(() => broker.told.includes('STOP_CONTAINER main'));
+  await second.call('stopContainer', { containerId, timeout: 0n });
+  const third = await startOn(t, node);
+  await third.service.reconciliation.finished;
+  assert.deepEqual(broker.told, ['STOP_CONTAINER main']);
+});
+
+test('a container whose making was cut off is taken back, and plugins are told', async (t) => {
+  const { service, broker, node } = await startPlugged(t);
+  const podSandboxId = await runPod(service);
+  broker.told.length = 0;
+  const never = new Promise<never>(() => undefined);
+  broker.adjustContainer = () => {
+    broker.told.push('CREATE_CONTAINER');
+    return never;
+  };
+  createContainer(service, podSandboxId).catch(() => undefined);
+  await until(() => broker.told.length > 0);
+  service.crash();
+  const second = await startOn(t, node);
+  await second.service.reconciliation.finished;
+  assert.deepEqual(broker.told, ['CREATE_CONTAINER', 'REMOVE_CONTAINER main']);
+  assert.deepEqual((await second.call('listContainers', {})).containers, []);
+});

@@ -177,6 +177,41 @@ auth = "${pair}"
   assert.ok(!text.includes('registry.configs'), text);
 });
 
+test('what containerd says of NRI is taken over, with the default validator', () => {
+  const text = importContainerdConfig(`
+version = 3
+[plugins."io.containerd.nri.v1.nri"]
+disable = false
+disable_connections = true
+socket_path = "/x/nri.sock"
+plugin_path = "/x/plugins"
+plugin_config_path = "/x/conf.d"
+plugin_registration_timeout = "7s"
+plugin_request_timeout = "1500ms"
+[plugins."io.containerd.nri.v1.nri".default_validator]
+enable = true
+reject_sysctl_adjustment = true
+required_plugins = ["a"]
+`);
+  assert.deepEqual(read(text), {
+    nri: {
+      enabled: true,
+      accept_connections: false,
+      socket: '/x/nri.sock',
+      plugin_path: '/x/plugins',
+      plugin_config_path: '/x/conf.d',
+      plugin_registration_timeout_ms: 7000,
+      plugin_request_timeout_ms: 1500,
+      default_validator: {
+        enabled: true,
+        reject_sysctl_adjustment: true,
+        required_plugins: ['a'],
+      },
+    },
+  });
+  assert.ok(!text.includes('Not translated'), text);
+});
+
 test('an empty config of containerd gives one that is accepted', () => {
   assert.deepEqual(read(importContainerdConfig('')), {});
 });

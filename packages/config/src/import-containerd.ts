@@ -3,6 +3,7 @@ import { parse, stringify } from 'smol-toml';
 import { ContainerdSettings, isTable } from './containerd-settings.ts';
 import { tomlValue } from './default-file.ts';
 import { parseDurationMs } from './go-duration.ts';
+import { importNri, nriPlugin } from './import-nri.ts';
 import { completeConfig } from './load-config.ts';
 
 type Draft = Record<string, unknown>;
@@ -14,7 +15,7 @@ const oldPlugins = [
 ] as const;
 const runtimePlugins = [['plugins', 'io.containerd.cri.v1.runtime'], ...oldPlugins] as const;
 const imagePlugins = [['plugins', 'io.containerd.cri.v1.images'], ...oldPlugins] as const;
-const allPlugins = [...runtimePlugins, imagePlugins[0]] as const;
+const allPlugins = [...runtimePlugins, imagePlugins[0], nriPlugin] as const;
 const runcShims = new Set(['io.containerd.runc.v2', 'io.containerd.runc.v1', '']);
 
 /**
@@ -32,6 +33,7 @@ export function importContainerdConfig(text: string): string {
     cni: cni(settings),
     pods: pods(settings),
     streaming: streaming(settings, notes),
+    nri: importNri(settings),
   });
   completeConfig(draft);
   const rest = [

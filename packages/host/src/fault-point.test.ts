@@ -20,27 +20,31 @@ function passes(env: NodeJS.ProcessEnv): { out: string; signal: NodeJS.Signals |
   return { out: stdout, signal };
 }
 
-test('a process dies of SIGKILL at the fault point it was told, and only there', () => {
-  const byName = (fault: string): unknown => passes({ GANTRY_FAULT: fault });
-  assert.deepEqual(byName('a'), { out: '', signal: 'SIGKILL' });
-  assert.deepEqual(byName('b'), { out: 'a', signal: 'SIGKILL' });
-  assert.deepEqual(byName('a:3'), { out: 'aba', signal: 'SIGKILL' });
-  assert.deepEqual(byName('a:4'), { out: 'abaa', signal: null });
-  assert.deepEqual(byName('other'), { out: 'abaa', signal: null });
-  assert.deepEqual(byName(''), { out: 'abaa', signal: null });
-});
-
-test('a fault point that a file arms kills once, and the file is gone', (t) => {
+test('a process dies of SIGKILL at the fault point that the file names, once', (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'gantry-host-'));
   t.after(() => rmSync(dir, { recursive: true, force: true }));
   const file = join(dir, 'fault');
-  const byFile = (): unknown => passes({ GANTRY_FAULT_FILE: file });
-  assert.deepEqual(byFile(), { out: 'abaa', signal: null });
-  writeFileSync(file, 'b\n');
-  assert.deepEqual(byFile(), { out: 'a', signal: 'SIGKILL' });
-  assert.equal(existsSync(file), false);
-  assert.deepEqual(byFile(), { out: 'abaa', signal: null });
-  writeFileSync(file, 'other');
-  assert.deepEqual(byFile(), { out: 'abaa', signal: null });
-  assert.equal(existsSync(file), true);
+  const passesArmed = (): unknown => passes({ GANTRY_FAULT_FILE: file });
+  const unharmed = { out: 'abaa', signal: null };
+  assert.deepEqual(passesArmed(), unharmed);
+  const deaths: readonly [armed: string, out: string][] = [
+    ['a', ''],
+    ['b\n', 'a'],
+    ['a:3', 'aba'],
+  ];
+  for (const [armed, out] of deaths) {
+    writeFileSync(file, armed);
+    assert.deepEqual(passesArmed(), { out, signal: 'SIGKILL' }, armed);
+    assert.equal(existsSync(file), false);
+    assert.deepEqual(passesArmed(), unharmed);
+  }
+  for (const other of ['other', 'a:4', '']) {
+    writeFileSync(file, other);
+    assert.deepEqual(passesArmed(), unharmed, other);
+    assert.equal(existsSync(file), true);
+  }
+});
+
+test('without the variable nothing is armed', () => {
+  assert.deepEqual(passes({ GANTRY_FAULT_FILE: '' }), { out: 'abaa', signal: null });
 });

@@ -193,10 +193,12 @@ for (const point of steps) {
     const registry = await startRegistry(t);
     await registry.push(image, 'app', 'v1');
     const name = `${registry.host}/app:v1`;
+    const faultFile = join(temporaryDirectory(t), 'fault');
+    writeFileSync(faultFile, point);
     const program = fileURLToPath(new URL('../testing/run-once.ts', import.meta.url));
     const child = spawn(process.execPath, [program, directory, name], {
       stdio: ['ignore', 'inherit', 'inherit'],
-      env: { ...process.env, GANTRY_FAULT: point },
+      env: { ...process.env, GANTRY_FAULT_FILE: faultFile },
     });
     const [, killedBy] = (await once(child, 'exit')) as [number | null, string | null];
     assert.equal(killedBy, 'SIGKILL');

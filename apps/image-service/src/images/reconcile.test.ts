@@ -113,10 +113,12 @@ for (const [point, layers, images, blobs] of steps) {
     const registry = await startRegistry(t);
     await registry.push(image, 'app', 'v1');
     const directory = temporaryDirectory(t);
+    const faultFile = join(temporaryDirectory(t), 'fault');
+    writeFileSync(faultFile, point);
     const program = fileURLToPath(new URL('../testing/pull-once.ts', import.meta.url));
     const child = spawn(process.execPath, [program, directory, `${registry.host}/app:v1`], {
       stdio: ['ignore', 'inherit', 'inherit'],
-      env: { ...process.env, GANTRY_FAULT: point },
+      env: { ...process.env, GANTRY_FAULT_FILE: faultFile },
     });
     const [, killedBy] = (await once(child, 'exit')) as [number | null, string | null];
     assert.equal(killedBy, 'SIGKILL');

@@ -8,6 +8,7 @@ import { imageLayout, until } from '@gantry/tests-e2e';
 
 export interface Peer extends AsyncDisposable {
   readonly socket: string;
+  readonly pid: number;
 }
 
 /** Starts Debian's containerd on directories and a bridge of its own, with the images that the bench runs. */
@@ -50,6 +51,7 @@ conf_dir = "${cni}"
   }
   return {
     socket,
+    pid: server.pid ?? 0,
     [Symbol.asyncDispose]: async () => {
       const exited = once(server, 'exit');
       server.kill('SIGTERM');

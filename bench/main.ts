@@ -2,7 +2,7 @@
  * Gantry beside containerd on this host: the same runc, the same network
  * plugins, the same images, the same client, in turns within one run.
  *
- *   npm run bench [-- pods|pull] [--rounds N]
+ *   npm run bench [-- pods|pull|stream] [--rounds N]
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { buildTestImages, missingTools, removeTestCgroups, runIsolated } from '@gantry/tests-e2e';
 import { comparePods } from './pods.ts';
 import { comparePulls } from './pulls.ts';
+import { compareStreams } from './streams.ts';
 
 const { values, positionals } = parseArgs({
   args: argv.slice(2),
@@ -20,6 +21,7 @@ const { values, positionals } = parseArgs({
 const benches: Readonly<Record<string, (rounds: number) => Promise<void>>> = {
   pods: comparePods,
   pull: comparePulls,
+  stream: compareStreams,
 };
 
 async function main(): Promise<number> {

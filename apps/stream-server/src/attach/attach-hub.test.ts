@@ -66,22 +66,29 @@ test('the end of input ends that of the container with stdinOnce, and detaches w
     const other = join();
     other.stdin.end('last');
     await other.ended;
+    conmon.say(2, 'for nobody');
     await hub.closed;
     assert.deepEqual([conmon.packets, conmon.writableEnded], [[4], false]);
   }
 });
 
-test('the connection goes with the last client, but stays where that would end the input', async () => {
+test('without clients the connection goes at the next output, but stays where that would end the input', async () => {
   const plain = setUp();
   const [first, second] = [plain.join(), plain.join()];
   first.leave();
   assert.equal(plain.conmon.destroyed, false);
   second.leave();
+  await new Promise(setImmediate);
+  // Conmon would keep it as long as it has nothing to write: the next one takes it over.
+  assert.equal(plain.conmon.destroyed, false);
+  plain.join().leave();
+  plain.conmon.say(2, 'for nobody');
   await plain.hub.closed;
   assert.equal(plain.hub.join({}), undefined);
 
   const held = setUp({ stdinOnce: true });
   held.join().leave();
+  held.conmon.say(2, 'for nobody');
   await new Promise(setImmediate);
   assert.equal(held.conmon.destroyed, false);
   assert.ok(held.hub.join({}));

@@ -10,8 +10,10 @@ const fromStderr = 3;
 /**
  * One connection to conmon, for all who are attached to a container. It is
  * always read, for conmon waits for whoever does not: those who fall behind are
- * let go instead. It stays as long as somebody is attached, and longer where
- * closing it would be the end of the container's input.
+ * let go instead. It stays as long as somebody is attached, then until there is
+ * output that nobody wants: conmon 2.1 keeps a connection that was closed until it
+ * writes to it, so that each visit to a silent container would cost it a file.
+ * It stays longer where closing it would be the end of the container's input.
  */
 export class AttachHub {
   readonly #connection: Duplex;
@@ -53,7 +55,6 @@ export class AttachHub {
       endInput: () => this.#endInput(),
       left: () => {
         this.#clients.delete(client);
-        this.#closeWhenUnused();
       },
     });
     this.#clients.add(client);
@@ -65,6 +66,10 @@ export class AttachHub {
   }
 
   #handOut(packet: Buffer): void {
+    if (this.#clients.size === 0) {
+      this.#closeUnused();
+      return;
+    }
     const [pipe] = packet;
     const data = packet.subarray(1);
     for (const client of this.#clients) {
@@ -87,10 +92,10 @@ export class AttachHub {
   }
 
   /** What was typed before still arrives. */
-  #closeWhenUnused(): void {
+  #closeUnused(): void {
     const { stdin, stdinOnce, tty } = this.#target;
     const wouldEndInput = stdin && stdinOnce && !tty && !this.#input.hasEnded;
-    if (this.#clients.size > 0 || wouldEndInput) {
+    if (wouldEndInput) {
       return;
     }
     void this.#input.write(Buffer.alloc(0)).then(() => {

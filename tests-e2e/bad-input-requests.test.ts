@@ -8,6 +8,7 @@ import { idRequests } from './bad-input/ids.ts';
 import { imageRequests } from './bad-input/images.ts';
 import { podRequests } from './bad-input/pods.ts';
 import { streamRequests } from './bad-input/streams.ts';
+import { hostOf, leaks } from './harness/host.ts';
 
 const requests = [
   ...idRequests,
@@ -38,11 +39,12 @@ for (const rpc of notThere) {
 
 for (const rpc of new Set(requests.map((row) => row.rpc)).difference(notThere)) {
   test(`wrong requests of ${rpc} are refused in clear words and change nothing`, async () => {
+    const host = await hostOf(fixture.stack);
     const faults: string[] = [];
     for (const row of requests.filter((r) => r.rpc === rpc)) {
       faults.push(...(await faultsOf(row, fixture)));
     }
-    assert.deepEqual(faults, []);
+    assert.deepEqual([...faults, ...leaks(host, await hostOf(fixture.stack))], []);
   });
 }
 

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { type ErrorKind, kindOf, messageOf } from '@gantry/errors';
-import { hostOf, leaks } from '../harness/host.ts';
 import { removePod } from '../harness/pod.ts';
 import type { Stack } from '../harness/stack.ts';
 import type { Fixture } from './fixture.ts';
@@ -38,17 +37,14 @@ export const empty = (answer: unknown): void => {
 
 /**
  * Sends a request and gives what is wrong with what came of it, one line each: another answer than expected, or
- * anything that changed in records or on the host. Takes away again what it should not have made.
+ * anything that changed in the records. Takes away again what it should not have made.
  */
 export async function faultsOf(row: BadRequest, fixture: Fixture): Promise<readonly string[]> {
   const { stack } = fixture;
-  const host = await hostOf(stack);
   const before = await recordsOf(stack);
   const wrong = await wrongAnswer(row, fixture);
   const after = await recordsOf(stack);
   const changed = difference(before, after);
-  // A record that is new explains what is on the host.
-  const left = changed.length > 0 ? [] : leaks(host, await hostOf(stack));
   for (const id of after.pods.keys()) {
     if (!before.pods.has(id)) {
       await removePod(stack, id);
@@ -59,7 +55,7 @@ export async function faultsOf(row: BadRequest, fixture: Fixture): Promise<reado
       await stack.runtime.removeContainer({ containerId });
     }
   }
-  return [...wrong, ...changed, ...left].map((line) => `${row.rpc}: ${row.what}: ${line}`);
+  return [...wrong, ...changed].map((line) => `${row.rpc}: ${row.what}: ${line}`);
 }
 
 async function wrongAnswer({ call, expected }: BadRequest, fixture: Fixture): Promise<string[]> {

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type DefinedPlugin, definePlugin, type RunningPlugin } from '@gantry/nri';
 import { type NriStack, startNriStack } from './harness/nri.ts';
 import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
 import { runDir } from './harness/run-dir.ts';
-import { killServices } from './harness/services.ts';
 import { until } from './harness/until.ts';
 
 let stack: NriStack;
@@ -104,6 +104,12 @@ test('what a plugin wants is inside the container', async (t) => {
   assert.match(owners, /^Env +DROPPED +10-injector +removed$/m);
   assert.match(owners, /^Mounts +\/injected +10-injector +set$/m);
   assert.match(await stack.gantryOk('nri', 'plugins'), /^10-injector +external +ready +[1-9]/m);
+  assert.match(await stack.gantryOk('trace', 'CreateContainer'), /nri 10-injector CreateContainer/);
+  const metrics = await (await fetch(`${stack.adminUrl}/metrics`)).text();
+  assert.match(
+    metrics,
+    /^gantry_nri_plugin_calls_total\{plugin="10-injector",event="CreateContainer",result="ok".*\} 1$/m,
+  );
 });
 
 test('every event comes once, in order, with what it is about', async (t) => {
@@ -286,126 +292,55 @@ test('while a plugin holds up a pod, lists and status answer and the pod is not 
   await removePod(stack, pod.podSandboxId);
 });
 
-test('a plugin changes a container that runs, unasked and as part of another one', async (t) => {
-  let target = '';
-  const plugin = await plug(
-    t,
-    definePlugin({
-      name: 'shrinker',
-      index: 70,
-      createContainer: (_, { name }) =>
-        name === 'newcomer'
-          ? { updates: [{ containerId: target, limits: { memoryBytes: 40 << 20 } }] }
-          : undefined,
-      updateContainer: (_, { name }) =>
-        name === 'old' ? { limits: { cpuShares: 512 } } : undefined,
-    }),
-  );
-  const pod = await runPod(stack, podConfig(stack, 'updates'));
-  t.after(() => removePod(stack, pod.podSandboxId));
-  target = await startContainer(stack, pod, shellContainer('old', 'exec sleep 1000'));
-  const limitsOf = async (containerId: string) => {
-    const { status } = await stack.runtime.containerStatus({ containerId });
-    return status?.resources?.linux;
-  };
-  await startContainer(stack, pod, shellContainer('newcomer', 'exec sleep 1000'));
-  assert.equal((await limitsOf(target))?.memoryLimitInBytes, BigInt(40 << 20));
-
-  await stack.runtime.updateContainerResources({
-    containerId: target,
-    linux: { cpuShares: 100n, memoryLimitInBytes: BigInt(44 << 20) },
-  });
-  const asked = await limitsOf(target);
-  assert.deepEqual([asked?.cpuShares, asked?.memoryLimitInBytes], [512n, BigInt(44 << 20)]);
-
-  const failed = await plugin.update([
-    { containerId: target, limits: { memoryBytes: 50 << 20 } },
-    { containerId: 'f'.repeat(64), limits: { cpuShares: 2 } },
-    { containerId: 'e'.repeat(64), limits: { cpuShares: 2 }, ignoreFailure: true },
-  ]);
-  assert.deepEqual(
-    failed.map(({ containerId }) => containerId),
-    ['f'.repeat(64)],
-  );
-  assert.equal((await limitsOf(target))?.memoryLimitInBytes, BigInt(50 << 20));
-
-  await plugin.update([], [{ containerId: target, reason: 'test' }]);
-  const { status } = await stack.runtime.containerStatus({ containerId: target });
-  assert.equal(status?.exitCode, 137);
-});
-
-test('killed services tell a plugin of each stop and removal once', async (t) => {
-  const seen: string[] = [];
-  const synced: string[][] = [];
-  const isMine = (pod: { name: string }) => pod.name === 'crash';
+test('a container in the making is not listed, and reaches a plugin that comes meanwhile', async (t) => {
+  const gate = Promise.withResolvers<void>();
+  const entered = Promise.withResolvers<string>();
   await plug(
     t,
     definePlugin({
-      name: 'bookkeeper',
-      index: 80,
-      synchronize: (_, containers) => {
-        synced.push(containers.map(({ name }) => name).sort());
-      },
-      stopPodSandbox: (pod) => {
-        if (isMine(pod)) {
-          seen.push('stop-pod');
-        }
-      },
-      removePodSandbox: (pod) => {
-        if (isMine(pod)) {
-          seen.push('remove-pod');
-        }
-      },
-      stopContainer: (pod, { name }) => {
-        if (isMine(pod)) {
-          seen.push(`stop ${name}`);
+      name: 'holder',
+      index: 61,
+      createContainer: async (_, { id, name }) => {
+        if (name === 'making') {
+          entered.resolve(id);
+          await gate.promise;
         }
         return undefined;
       },
-      removeContainer: (pod, { name }) => {
-        if (isMine(pod)) {
-          seen.push(`remove ${name}`);
-        }
+    }),
+  );
+  const pod = await runPod(stack, podConfig(stack, 'making'));
+  t.after(() => removePod(stack, pod.podSandboxId));
+  const starting = startContainer(stack, pod, shellContainer('making', 'exec sleep 1000'));
+  const id = await entered.promise;
+  const { containers } = await stack.runtime.listContainers({});
+  assert.equal(
+    containers.some((container) => container.id === id),
+    false,
+  );
+  const seen: string[] = [];
+  const late = plug(
+    t,
+    definePlugin({
+      name: 'late',
+      index: 62,
+      synchronize: async (_, found) => {
+        seen.push(...found.map((container) => container.id));
+        await sleep(2000);
+      },
+      createContainer: (_, container) => {
+        seen.push(container.id);
+        return undefined;
       },
     }),
   );
-  const pod = await runPod(stack, podConfig(stack, 'crash'));
-  const told = await startContainer(stack, pod, shellContainer('told', 'exec sleep 1000'));
-  const away = await startContainer(
-    stack,
-    pod,
-    shellContainer('away', 'until [ -e /dev/shm/end ]; do sleep 0.05; done; exit 4'),
+  gate.resolve();
+  await starting;
+  // Begun while the late one is being synchronised, or before, or after: never twice, never not at all.
+  const next = await startContainer(stack, pod, shellContainer('next', 'exec sleep 1000'));
+  await late;
+  assert.deepEqual(
+    [id, next].map((wanted) => seen.filter((one) => one === wanted).length),
+    [1, 1],
   );
-  await startContainer(stack, pod, shellContainer('stays', 'exec sleep 1000'));
-  await stack.runtime.stopContainer({ containerId: told, timeout: 0n });
-  assert.deepEqual(seen, ['stop told']);
-
-  await sh(away, 'echo > /dev/shm/end; sleep 0.2');
-  killServices(stack, 'nri-broker', 'sandbox-service');
-  await stack.untilPlugged('80-bookkeeper');
-  await until(
-    'exit',
-    () => stack.runtime.containerStatus({ containerId: away }),
-    ({ status }) => status?.exitCode === 4,
-  );
-  await until(
-    'told',
-    () => Promise.resolve(seen),
-    (now) => now.includes('stop away'),
-  );
-  assert.deepEqual(synced.at(-1), ['stays']);
-  killServices(stack, 'nri-broker');
-  await stack.untilPlugged('80-bookkeeper');
-  await stack.runtime.removeContainer({ containerId: told });
-  await removePod(stack, pod.podSandboxId);
-  assert.deepEqual(seen.toSorted(), [
-    'remove away',
-    'remove stays',
-    'remove told',
-    'remove-pod',
-    'stop away',
-    'stop stays',
-    'stop told',
-    'stop-pod',
-  ]);
 });

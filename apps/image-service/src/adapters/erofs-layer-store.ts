@@ -31,6 +31,8 @@ interface Options {
   readonly maxLayerBytes: number;
 }
 
+/** From so many bytes on a layer goes to disk beside the work on others, and not after all of them. */
+const largeBytes = 8 << 20;
 const erofsMagic = 0xe0f5_e1e2;
 const neverAborted = new AbortController().signal;
 
@@ -89,6 +91,9 @@ export class ErofsLayerStore implements LayerStore {
     await using directory = await temporary.directory();
     const work = { kind: 'keep', layer, directory: directory.path, maxBytes } as const;
     const usage = await pool.run(work, source, signal);
+    if (usage.bytes >= largeBytes) {
+      await syncData(join(directory.path, tarName));
+    }
     signal.throwIfAborted();
     faultPoint('erofs.layer-kept');
     await this.#moveIn(directory.path, layer.diffId);
@@ -240,6 +245,11 @@ export class ErofsLayerStore implements LayerStore {
   #mountPoint(key: string): string {
     return join(this.#options.mountsDirectory, key);
   }
+}
+
+async function syncData(path: string): Promise<void> {
+  await using file = await open(path, 'r');
+  await file.datasync();
 }
 
 async function isMounted(target: string): Promise<boolean> {

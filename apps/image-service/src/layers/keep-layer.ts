@@ -1,13 +1,10 @@
-import { closeSync, fdatasyncSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DiskUsage } from '../ports.ts';
 import { auxiliaryName, indexName, LayerIndexer, tarName, writeAll } from './kept-layer.ts';
 import { treeUsage } from './tree-usage.ts';
 import type { KeepWork } from './unpack-job.ts';
 import { unpackStream } from './unpack-stream.ts';
-
-/** From so many bytes on a tar is on disk before its job ends: beside other layers, not after all of them. */
-const largeBytes = 8 << 20;
 
 /** Writes a layer's tar as it streams by, and its index: for a worker thread. */
 export async function keepLayer(
@@ -25,9 +22,6 @@ export async function keepLayer(
     };
     await unpackStream(layer, chunks, take, maxBytes);
     writeFileSync(join(directory, indexName), indexer.finish(), { mode: 0o600 });
-    if (at >= largeBytes) {
-      fdatasyncSync(tar);
-    }
   } finally {
     closeSync(tar);
   }

@@ -234,3 +234,28 @@ test('a stream server that is killed leaves no helper and no command', async () 
     (pids) => pids.length === 0,
   );
 });
+
+test('a stream server that is stopped ends its streams and commands, and waits for no client', async () => {
+  await using client = await sh(spdy, 'echo ready; exec sleep 8765', { stdin: true });
+  await using terminal = await sh(webSocket, 'echo ready; exec sleep 9876', { tty: true });
+  await new Transcript(client.stdout).until('ready');
+  await new Transcript(terminal.stdout).until('ready');
+  const [server = 0] = pidsOf(stack, 'stream-server');
+  process.kill(server, 'SIGTERM');
+  // Whether a status still comes is a matter of who is faster.
+  await Promise.allSettled([client.status, terminal.status]);
+  await until(
+    'the stream server has stopped',
+    () => Promise.resolve(pidsOf(stack, 'stream-server')),
+    (pids) => !pids.includes(server) && pids.length === 1,
+    10_000,
+  );
+  await until(
+    'the commands have ended',
+    async () => [
+      ...(await pidsWith('sleep 8765').catch(() => ['?'])),
+      ...(await pidsWith('sleep 9876').catch(() => ['?'])),
+    ],
+    (pids) => pids.length === 0,
+  );
+});

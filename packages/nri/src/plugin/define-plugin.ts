@@ -12,7 +12,6 @@ import { checkPluginName } from '../plugin-name.ts';
 import type { Adjustment, Eviction, Limits, Update } from './adjustment.ts';
 
 type Maybe<T> = T | undefined | Promise<T | undefined>;
-// biome-ignore lint/suspicious/noConfusingVoidType: handlers that return nothing are the usual ones.
 type Nothing = void | Promise<void>;
 
 /** An adjustment, and what else is to happen with it. */

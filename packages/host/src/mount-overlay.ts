@@ -32,6 +32,8 @@ export interface OverlayMount {
 const longestString = 255; // of fsconfig(2)
 const dataPage = 4095; // of mount(2)
 const invalid = 22; // EINVAL
+/** Whether this kernel takes lower directories one by one; undefined until it has shown. */
+let appends: boolean | undefined;
 
 /**
  * Mounts an overlay of any number of lower directories (up to the kernel's 500;
@@ -49,8 +51,15 @@ export function mountOverlay(o: OverlayMount): Promise<void> {
     if (o.lowerDirs.length === 0) {
       throw new RuntimeError('invalid-argument', `${doing}: no lower directory`);
     }
-    if (o.method === 'mount' || !mountByFsconfig(o, doing)) {
-      mountByDataPage(o, doing);
+    const isClassic = o.method === 'mount' || (o.method === undefined && appends === false);
+    if (!isClassic && mountByFsconfig(o, doing)) {
+      appends = true;
+      return;
+    }
+    mountByDataPage(o, doing);
+    if (o.method === undefined) {
+      // Not asked again: what it does not know is told in the kernel's log each time.
+      appends = false;
     }
   });
 }
@@ -83,8 +92,24 @@ function mountByFsconfig(o: OverlayMount, doing: string): boolean {
       setOption(fs, key, value, doing);
     }
   }
-  attachMount(held.add(createDetached(fs, doing)), o.target, doing);
+  const mount = createOverlay(fs, doing, o.method === undefined && appends === undefined);
+  if (mount === undefined) {
+    return false;
+  }
+  attachMount(held.add(mount), o.target, doing);
   return true;
+}
+
+/** Before Linux 6.5 overlayfs looks at its options only now, and does not know `lowerdir+` then. */
+function createOverlay(fs: number, doing: string, mayBeOld: boolean): number | undefined {
+  try {
+    return createDetached(fs, doing);
+  } catch (error) {
+    if (mayBeOld && hasCode(error, 'EINVAL')) {
+      return undefined;
+    }
+    throw error;
+  }
 }
 
 function openOverlay(held: Descriptors, doing: string): number | undefined {

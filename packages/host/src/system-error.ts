@@ -24,10 +24,18 @@ const kinds: Readonly<Record<string, ErrorKind>> = {
   EPERM: 'permission-denied',
 };
 
+/** Those that libuv, and so Node, has no name for. */
+const unnamed: Readonly<Record<number, readonly [name: string, text: string]>> = {
+  15: ['ENOTBLK', 'block device required'],
+};
+
 /** The error of a system call: `<doing>: <text> (<ERRNO>)`, with what to do where that is known. */
 export function systemError(errno: number, doing: string, detail = ''): SystemError {
-  const code = getSystemErrorName(-errno);
-  const parts = [doing, `${getSystemErrorMessage(-errno)} (${code})`];
+  const [code, text] = unnamed[errno] ?? [
+    getSystemErrorName(-errno),
+    getSystemErrorMessage(-errno),
+  ];
+  const parts = [doing, `${text} (${code})`];
   if (detail !== '') {
     parts.push(detail);
   }

@@ -12,6 +12,7 @@ const directories: Readonly<Record<string, string>> = {
   'oci-spec': 'packages/oci-spec/src',
   sandbox: 'apps/sandbox-service/src',
   image: 'apps/image-service/src',
+  stream: 'apps/stream-server/src',
 };
 
 /** Where a test of the page lies: in a directory that it has a short name for, or here. */

@@ -111,6 +111,7 @@ test('a side that does not read holds back what is written, and nothing is lost'
     bytes += (chunk as Buffer).length;
   }
   await writing;
+  theirs.destroy();
   assert.equal(bytes, sent * packet.length);
 });
 

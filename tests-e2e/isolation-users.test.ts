@@ -172,6 +172,17 @@ function suite(runtime: string): void {
     assert.deepEqual(leaks(host, await hostOf(stack)), []);
   });
 
+  test(named('the null device of the host stays with root'), async () => {
+    const pod = await runPod(stack, userPod('null'));
+    const securityContext = { ...inUsers, runAsUser: { value: 1234n } };
+    const config = userContainer('c', 'sleep 1000', { linux: { securityContext } });
+    const containerId = await startContainer(stack, pod, config);
+    await stack.runtime.execSync({ containerId, cmd: ['cat'], timeout: 10n });
+    const { uid, gid } = await stat('/dev/null');
+    await removePod(stack, pod.podSandboxId);
+    assert.deepEqual([uid, gid], [0, 0]);
+  });
+
   test(named('files of the image and its VOLUMEs have the owners that they should'), async () => {
     const host = await hostOf(stack);
     const pod = await runPod(stack, userPod('owners'));

@@ -22,6 +22,7 @@ import { killAndWait, killCgroup, waitForAll } from './kill-container.ts';
 import { type LaunchRecord, LaunchRecords } from './launch-record.ts';
 import { prepareLogFile } from './log-file.ts';
 import { findMonitor, inSessionsOf, readPid, searchMakers } from './monitor.ts';
+import { takeBackNullDevice } from './null-device.ts';
 import { ociFailure, runOci, runtimeRootOf, saysNoSuchContainer } from './oci-command.ts';
 import { reopenLog } from './reopen-log.ts';
 import { runtimeWords } from './runtime-words.ts';
@@ -110,7 +111,9 @@ class ConmonRuntime implements Runtime {
         `${doing}: ${missingTool(this.#options.conmon)}`,
       );
     }
-    const report = await spawnConmon({ path, args, bundleDir, tty: launch.tty, signal });
+    const report = await spawnConmon({ path, args, bundleDir, tty: launch.tty, signal }).finally(
+      takeBackNullDevice,
+    );
     if ('failure' in report) {
       const words = runtimeWords(report.failure) || 'failed without a word';
       const { restoreFrom } = launch;

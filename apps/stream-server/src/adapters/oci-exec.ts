@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CappedOutput } from '../exec/capped-output.ts';
 import type { ExecExit, ExecTarget, RunningExec } from '../ports.ts';
 import type { ExecFiles } from './exec-directory.ts';
-import { OciProcess } from './oci-process.ts';
+import { noInput, OciProcess } from './oci-process.ts';
 
 /** What both peers keep of each output (CVE-2022-31030). */
 export const maxOutputBytes = 16 << 20;
@@ -24,7 +24,7 @@ export class OciExec implements RunningExec {
     onDisposed: () => void,
   ) {
     this.#onDisposed = onDisposed;
-    const stdio = ['null', 'output', 'output'] as const;
+    const stdio = [noInput, 'output', 'output'] as const;
     this.#process = new OciProcess({ target, command, tty: false, files, stdio });
     this.#stdout = new CappedOutput(this.#process.output(1), maxOutputBytes);
     this.#stderr = new CappedOutput(this.#process.output(2), maxOutputBytes);

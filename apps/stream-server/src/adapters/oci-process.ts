@@ -20,6 +20,12 @@ const lastPauseMs = 100;
 const pidFilePauseMs = 25;
 const killPatienceMs = 2000;
 
+/**
+ * The stdin of a process that gets none: a file of no bytes. Of /dev/null some
+ * runtimes make the process's user the owner (containers/crun#1845).
+ */
+export const noInput: Stdio = new Uint8Array();
+
 export interface OciProcessOptions {
   readonly target: ExecTarget;
   readonly command: readonly string[];

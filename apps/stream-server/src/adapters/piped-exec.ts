@@ -5,7 +5,7 @@ import { openInputPipe } from '@gantry/host';
 import { StartGate } from '../exec/start-gate.ts';
 import type { ExecExit, ExecTarget, StreamedExec } from '../ports.ts';
 import type { ExecFiles } from './exec-directory.ts';
-import { OciProcess } from './oci-process.ts';
+import { noInput, OciProcess } from './oci-process.ts';
 
 const lastWordsMs = 2000;
 
@@ -39,7 +39,7 @@ export class PipedExec implements StreamedExec {
     try {
       this.#process = new OciProcess({
         ...{ target, command, tty: false, files: options.files },
-        stdio: [input?.fd ?? 'null', 'output', 'output'],
+        stdio: [input?.fd ?? noInput, 'output', 'output'],
       });
     } finally {
       input?.closePeer();

@@ -19,7 +19,9 @@ test('images go to image-service', () => {
   assert.ok(methods.includes('runtime.v1.ImageService/PullImage'));
   assert.ok(methods.includes('gantry.image.v1.ImageImport/ImportImage'));
   assert.equal(
-    methods.every((m) => /^(runtime\.v1\.ImageService|gantry\.image\.v1\.Image(Import|Admin))\//.test(m)),
+    methods.every((m) =>
+      /^(runtime\.v1\.ImageService|gantry\.image\.v1\.Image(Import|Admin))\//.test(m),
+    ),
     true,
   );
 });

@@ -3,26 +3,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
 import { failureText } from '../failure.ts';
-import { type Invocation, requireRoot } from '../invocation.ts';
+import { flag, type Invocation, requireRoot } from '../invocation.ts';
 import { duration } from '../output/progress.ts';
-import { ensure, testNeeds } from '../stack/packages.ts';
+import { ensure, testNeeds, vmNeeds } from '../stack/packages.ts';
 import { readCounts, totalsLine, totalsOf } from '../test-run/counts.ts';
-import { type Stage, stages } from '../test-run/stages.ts';
+import { type Stage, stages, vmStage } from '../test-run/stages.ts';
 
 const root = join(import.meta.dirname, '../../../..');
 
 /**
- * `gantry test [STAGES...]`: its own set-up, then every stage until one fails. The last line of its
+ * `gantry test [--vm] [STAGES...]`: its own set-up, then every stage until one fails; with --vm the
+ * machine's alone, or after those named. The last line of its
  * output is `N passed, N failed, N skipped`, also then.
  */
 export async function test(invocation: Invocation): Promise<number> {
   requireRoot('test');
-  const chosen = chooseStages(invocation.args);
+  const withVm = flag(invocation, 'vm');
+  const chosen = chooseStages(invocation.args, withVm);
   const { out, note, signal } = invocation;
   const countsDir = await mkdtemp(join(tmpdir(), 'gantry-counts-'));
   let exitCode = 0;
   try {
-    await ensure(testNeeds, { install: true, note, signal });
+    await ensure(withVm ? [...testNeeds, ...vmNeeds] : testNeeds, { install: true, note, signal });
     for (const stage of chosen) {
       await timed(stage, out, () => stage.run({ root, countsDir, signal }));
     }
@@ -36,7 +38,7 @@ export async function test(invocation: Invocation): Promise<number> {
   return totals.failed > 0 ? 1 : exitCode;
 }
 
-function chooseStages(names: readonly string[]): readonly Stage[] {
+function chooseStages(names: readonly string[], withVm: boolean): readonly Stage[] {
   const unknown = names.filter((name) => !stages.some((stage) => stage.name === name));
   if (unknown.length > 0) {
     const known = stages.map((stage) => stage.name).join(', ');
@@ -45,7 +47,11 @@ function chooseStages(names: readonly string[]): readonly Stage[] {
       `test ${unknown.join(' ')}: no such stage. There are: ${known}`,
     );
   }
-  return names.length === 0 ? stages : stages.filter((stage) => names.includes(stage.name));
+  const named = stages.filter((stage) => names.includes(stage.name));
+  if (withVm) {
+    return names.length === 0 ? [vmStage] : [...named, vmStage];
+  }
+  return names.length === 0 ? stages : named;
 }
 
 async function timed(

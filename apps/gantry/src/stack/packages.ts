@@ -61,6 +61,13 @@ export const testNeeds: readonly Need[] = [
   tool('git', 'git'),
 ];
 
+/** What `gantry test --vm` makes and runs a machine with. */
+export const vmNeeds: readonly Need[] = [
+  tool('qemu-system-x86_64', 'qemu-system-x86'),
+  tool('debootstrap', 'debootstrap'),
+  tool('mke2fs', 'e2fsprogs'),
+];
+
 export interface EnsureOptions {
   readonly install: boolean;
   readonly note: (text: string) => void;

@@ -26,7 +26,7 @@ import { takeBackNullDevice } from './null-device.ts';
 import { ociFailure, runOci, runtimeRootOf, saysNoSuchContainer } from './oci-command.ts';
 import { reopenLog } from './reopen-log.ts';
 import { runtimeWords } from './runtime-words.ts';
-import { spawnConmon } from './spawn-conmon.ts';
+import { type ConmonReport, type SpawnConmonOptions, spawnConmon } from './spawn-conmon.ts';
 import { updateLimits } from './update-limits.ts';
 
 export interface ConmonRuntimeOptions {
@@ -111,9 +111,7 @@ class ConmonRuntime implements Runtime {
         `${doing}: ${missingTool(this.#options.conmon)}`,
       );
     }
-    const report = await spawnConmon({ path, args, bundleDir, tty: launch.tty, signal }).finally(
-      takeBackNullDevice,
-    );
+    const report = await this.#runConmon({ path, args, bundleDir, tty: launch.tty, signal });
     if ('failure' in report) {
       const words = runtimeWords(report.failure) || 'failed without a word';
       const { restoreFrom } = launch;
@@ -128,6 +126,14 @@ class ConmonRuntime implements Runtime {
       throw new RuntimeError('internal', `${doing}: ${gone} is gone already`);
     }
     return { init, monitor };
+  }
+
+  async #runConmon(options: SpawnConmonOptions): Promise<ConmonReport> {
+    try {
+      return await spawnConmon(options);
+    } finally {
+      await takeBackNullDevice();
+    }
   }
 
   /** Leaves nothing of a failed create; a failure to do so is added to the error's message. */

@@ -1,0 +1,49 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import type { Disk } from './build-disk.ts';
+
+/**
+ * Boots the disk under software emulation, with no network beyond itself, and
+ * gives each line of its console to `onLine` until it has powered off. Rejects
+ * when it takes longer than `limitMs`.
+ */
+export async function boot(
+  disk: Disk,
+  onLine: (line: string) => void,
+  limitMs: number,
+): Promise<void> {
+  const machine = spawn(
+    'qemu-system-x86_64',
+    [
+      ...['-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'max', '-smp', '2', '-m', '3072'],
+      ...['-nographic', '-no-reboot', '-nodefaults', '-serial', 'stdio', '-nic', 'none'],
+      ...['-kernel', disk.kernel, '-initrd', disk.initrd],
+      '-append',
+      'root=/dev/vda rw console=ttyS0 quiet systemd.unified_cgroup_hierarchy=1 mitigations=off nokaslr',
+      ...['-drive', `file=${disk.image},if=virtio,format=raw,cache=unsafe`],
+      ...['-device', 'virtio-rng-pci'],
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const stop = () => machine.kill('SIGKILL');
+  const late = AbortSignal.timeout(limitMs);
+  late.addEventListener('abort', stop);
+  process.once('SIGTERM', stop).once('SIGINT', stop);
+  try {
+    const exited = once(machine, 'exit');
+    for await (const line of createInterface({ input: machine.stdout })) {
+      onLine(line);
+    }
+    const [code] = (await exited) as [number | null];
+    if (late.aborted) {
+      throw new Error(`the machine has not powered off after ${limitMs / 1000} s`);
+    }
+    if (code !== 0) {
+      throw new Error(`qemu-system-x86_64 ended with ${code}`);
+    }
+  } finally {
+    late.removeEventListener('abort', stop);
+    process.off('SIGTERM', stop).off('SIGINT', stop);
+  }
+}

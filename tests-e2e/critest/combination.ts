@@ -8,6 +8,11 @@ export const combinations: readonly Combination[] = (['pause', 'none'] as const)
   (['runc', 'crun'] as const).map((runtime) => ({ runtime, infra })),
 );
 
+/** What clients of streams speak: SPDY with pause containers, WebSocket without, so that both are judged. */
+export function streamsOf({ infra }: Combination): 'spdy' | 'websocket' {
+  return infra === 'pause' ? 'spdy' : 'websocket';
+}
+
 export function nameOf({ runtime, infra }: Combination): string {
   return `${runtime}/${infra}`;
 }

@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { hostOf, leaks } from '../harness/host.ts';
 import { type Registry, startRegistry } from '../harness/registry.ts';
 import { runDir } from '../harness/run-dir.ts';
-import { type Combination, combinations, nameOf } from './combination.ts';
+import { type Combination, combinations, nameOf, streamsOf } from './combination.ts';
 import { countsOf, leaveCounts } from './counts.ts';
 import { judge } from './expectations.ts';
 import { runCritest } from './run-critest.ts';
@@ -70,7 +70,9 @@ async function runOne(
   const { stack } = started;
   const clean = await hostOf(stack);
   const dir = join(runDir(), `critest-${combination.runtime}-${combination.infra}`);
-  const results = await runCritest({ programs, socket: stack.socket, dir, processes, focus });
+  const { socket } = stack;
+  const streams = streamsOf(combination);
+  const results = await runCritest({ programs, socket, streams, dir, processes, focus });
   const verdict = judge(results, combination, { isWhole: focus.length === 0 });
   const left = leaks(clean, await hostOf(stack));
   return {

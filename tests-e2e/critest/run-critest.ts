@@ -10,6 +10,8 @@ import { readReport, type SpecResult } from './report.ts';
 export interface CritestRun {
   readonly programs: Pick<CritestPrograms, 'critest' | 'ginkgo'>;
   readonly socket: string;
+  /** What the specs of exec, attach and port-forward speak. */
+  readonly streams: 'spdy' | 'websocket';
   /** Where its log, report and temporary files go; made. */
   readonly dir: string;
   /** Specs that run at once; those marked Serial run alone behind them. */
@@ -17,6 +19,8 @@ export interface CritestRun {
   /** Regular expressions of ginkgo, any of which a spec's name must match. */
   readonly focus?: readonly string[];
 }
+
+const webSocketFlags = ['-websocket-exec', '-websocket-attach', '-websocket-portforward'];
 
 /** Runs critest and gives what became of each spec. Throws where it left no report. */
 export async function runCritest(run: CritestRun): Promise<readonly SpecResult[]> {
@@ -39,6 +43,7 @@ export async function runCritest(run: CritestRun): Promise<readonly SpecResult[]
       '--',
       `-runtime-endpoint=unix://${run.socket}`,
       `-image-endpoint=unix://${run.socket}`,
+      ...(run.streams === 'websocket' ? webSocketFlags : []),
       // A file of the host must not tell it another socket.
       '-config=/dev/null',
     ],

@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { kindOf } from '@gantry/errors';
 import type { HostSnapshot } from '@gantry/host/testing';
 import { Diagnostics } from '@gantry/proto';
 import { hostOf, leaks } from './harness/host.ts';
@@ -66,11 +67,26 @@ function pointsOf(kind: string, atLeast: number): readonly string[] {
   return found;
 }
 
-/** Arms the point, makes the request that dies there, and waits until the service is back. */
-async function dieAt(point: string, request: () => Promise<unknown>): Promise<void> {
+/**
+ * Arms the point, makes the request that dies there, and waits until the
+ * service is back. The client leaves once the service is dead: that the gateway
+ * says so by itself, some seconds later, is for restart.test.ts.
+ */
+async function dieAt(
+  point: string,
+  call: (options: { signal: AbortSignal }) => Promise<unknown>,
+): Promise<void> {
   await writeFile(faultFile, point);
-  await assert.rejects(request(), { kind: 'unavailable' }, point);
-  assert.equal(existsSync(faultFile), false, `${point} was passed`);
+  const leaving = new AbortController();
+  const request = call({ signal: leaving.signal }).then(
+    () => 'ok',
+    (error: unknown) => kindOf(error),
+  );
+  // The service takes the file away with its last breath.
+  const isPassed = () => Promise.resolve(!existsSync(faultFile));
+  await until(point, isPassed, (passed) => passed);
+  leaving.abort();
+  assert.match(await request, /^(canceled|unavailable)$/, point);
   await until(
     'sandbox-service is back',
     () =>
@@ -91,19 +107,18 @@ const nothingMoreThan = (earlier: HostSnapshot) =>
     (list) => list.length === 0,
   );
 
-const createIn = (pod: RunningPod) =>
-  stack.runtime.createContainer({
-    podSandboxId: pod.podSandboxId,
-    config: sleeper,
-    sandboxConfig: pod.config,
-  });
+const createIn = (pod: RunningPod, options?: { signal: AbortSignal }) =>
+  stack.runtime.createContainer(
+    { podSandboxId: pod.podSandboxId, config: sleeper, sandboxConfig: pod.config },
+    options,
+  );
 
 test('RunPodSandbox, killed at every step', async (t) => {
   // Without a pause container there are the files, the namespaces and the network.
   for (const point of pointsOf('run-pod-sandbox', stack.infra === 'none' ? 8 : 16)) {
     await t.test(point, async () => {
       const config = podConfig(stack, 'crash');
-      await dieAt(point, () => stack.runtime.runPodSandbox({ config }));
+      await dieAt(point, (options) => stack.runtime.runPodSandbox({ config }, options));
       const { podSandboxId } = await stack.runtime.runPodSandbox({ config });
       const { items } = await stack.runtime.listPodSandbox({});
       assert.deepEqual(
@@ -126,7 +141,7 @@ test('CreateContainer and StartContainer, killed at every step', {
   const withPod = await hostOf(stack);
   for (const point of pointsOf('create-container', 6)) {
     await t.test(point, async () => {
-      await dieAt(point, () => createIn(pod));
+      await dieAt(point, (options) => createIn(pod, options));
       const { containerId } = await createIn(pod);
       const { containers } = await stack.runtime.listContainers({});
       assert.deepEqual(
@@ -141,7 +156,7 @@ test('CreateContainer and StartContainer, killed at every step', {
   for (const point of pointsOf('start-container', 4)) {
     await t.test(point, async () => {
       const { containerId } = await createIn(pod);
-      await dieAt(point, () => stack.runtime.startContainer({ containerId }));
+      await dieAt(point, (options) => stack.runtime.startContainer({ containerId }, options));
       await stack.runtime.stopContainer({ containerId, timeout: 0n });
       await stack.runtime.removeContainer({ containerId });
       await nothingMoreThan(withPod);
@@ -150,7 +165,7 @@ test('CreateContainer and StartContainer, killed at every step', {
   for (const point of pointsOf('remove-container', 4)) {
     await t.test(point, async () => {
       const containerId = await startContainer(stack, pod, sleeper);
-      await dieAt(point, () => stack.runtime.removeContainer({ containerId }));
+      await dieAt(point, (options) => stack.runtime.removeContainer({ containerId }, options));
       await stack.runtime.removeContainer({ containerId });
       const { containers } = await stack.runtime.listContainers({});
       assert.deepEqual(containers, []);
@@ -167,12 +182,11 @@ test('StopPodSandbox and RemovePodSandbox, killed at every step', async (t) => {
     await t.test(point, async () => {
       const pod = await runPod(stack, podConfig(stack, 'stopping'));
       await startContainer(stack, pod, sleeper);
-      const stop = () => stack.runtime.stopPodSandbox(pod);
       if (point.startsWith('stop')) {
-        await dieAt(point, stop);
+        await dieAt(point, (options) => stack.runtime.stopPodSandbox(pod, options));
       } else {
-        await stop();
-        await dieAt(point, () => stack.runtime.removePodSandbox(pod));
+        await stack.runtime.stopPodSandbox(pod);
+        await dieAt(point, (options) => stack.runtime.removePodSandbox(pod, options));
       }
       await removePod(stack, pod.podSandboxId);
       const { items } = await stack.runtime.listPodSandbox({});

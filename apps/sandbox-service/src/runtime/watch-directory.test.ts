@@ -15,7 +15,7 @@ async function makeDir(t: TestContext): Promise<string> {
 
 async function until(t: TestContext, check: () => boolean): Promise<void> {
   while (!check()) {
-    await delay(5, undefined, { signal: t.signal });
+    await delay(1, undefined, { signal: t.signal });
   }
 }
 
@@ -40,6 +40,31 @@ test('a directory is seen from the time it appears, and again when it is made an
     await rm(join(dir, '..'), { recursive: true });
     await until(t, () => seen.includes('gone'));
   }
+});
+
+test('directories that come and go while the watch is being moved are not lost', async (t) => {
+  const base = await makeDir(t);
+  await Promise.all(
+    Array.from({ length: 10 }, async (_, i) => {
+      const parent = join(base, String(i));
+      await mkdir(parent);
+      const dir = join(parent, 'a', 'b');
+      let exists = false;
+      await using _watch = await watchDirectory(dir, async () => {
+        exists = await readdir(dir).then(
+          () => true,
+          () => false,
+        );
+      });
+      for (let round = 0; round < 50; round += 1) {
+        await mkdir(dir, { recursive: true });
+        await until(t, () => exists);
+        await writeFile(join(dir, 'file'), '');
+        await rm(join(parent, 'a'), { recursive: true });
+        await until(t, () => !exists);
+      }
+    }),
+  );
 });
 
 test('scans do not overlap, and the last one sees the last change', async (t) => {

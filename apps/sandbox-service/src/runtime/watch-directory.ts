@@ -1,6 +1,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { hasCode } from '@gantry/host';
 
 export interface WatchOptions {
   /** How long after a failed scan, or without inotify, the directory is read again. Default 1,000. */
@@ -95,44 +96,36 @@ class WatchedDirectory implements AsyncDisposable {
 
   /** Puts the watcher on the directory, or on the nearest one above it that exists. */
   async #arm(): Promise<void> {
-    let known = await identityOf(this.#dir);
-    if (this.#identity !== undefined && this.#identity === known) {
-      return;
-    }
-    // The directory may appear or go between the look and the watch, hence the second look.
-    for (;;) {
-      const target = known === undefined ? await nearestExisting(dirname(this.#dir)) : this.#dir;
+    let target = await nearestExisting(this.#dir);
+    // Directories may appear or go between the look and the watch, hence the look after it.
+    while (this.#identity !== target.identity) {
       this.#disarm();
-      if (!this.#watch(target)) {
-        this.#kickLater();
-        return;
+      try {
+        this.#watcher = this.#watch(target.path);
+        this.#identity = target.identity;
+      } catch (error) {
+        if (!hasCode(error, 'ENOENT')) {
+          this.#kickLater();
+          return;
+        }
       }
-      const now = await identityOf(this.#dir);
-      if (now === known) {
-        this.#identity = known;
-        return;
-      }
-      known = now;
+      target = await nearestExisting(this.#dir);
     }
   }
 
-  #watch(target: string): boolean {
-    try {
-      this.#watcher = watch(target, (_event, name) => {
-        // A directory that is itself deleted or moved is told under its own name.
-        if (name === null || name === basename(target)) {
-          this.#identity = undefined;
-        }
-        this.#kick();
-      });
-    } catch {
-      return false;
-    }
-    this.#watcher.on('error', () => {
+  #watch(path: string): FSWatcher {
+    const watcher = watch(path, (_event, name) => {
+      // A directory that is itself deleted or moved is told under its own name.
+      if (name === null || name === basename(path)) {
+        this.#identity = undefined;
+      }
+      this.#kick();
+    });
+    watcher.on('error', () => {
       this.#disarm();
       this.#kickLater();
     });
-    return true;
+    return watcher;
   }
 
   #disarm(): void {
@@ -142,20 +135,25 @@ class WatchedDirectory implements AsyncDisposable {
   }
 }
 
+/** The directory itself or the nearest one above it, and which one it is. */
+async function nearestExisting(dir: string): Promise<{ path: string; identity: string }> {
+  for (let path = dir; ; path = dirname(path)) {
+    const identity = await identityOf(path);
+    if (identity !== undefined) {
+      return { path, identity };
+    }
+  }
+}
+
 /** Inode numbers are used again at once, so the time of birth tells a new directory from the old. */
 async function identityOf(dir: string): Promise<string | undefined> {
   try {
     const { dev, ino, birthtimeNs } = await stat(dir, { bigint: true });
     return `${dev}:${ino}:${birthtimeNs}`;
-  } catch {
-    return undefined;
-  }
-}
-
-async function nearestExisting(dir: string): Promise<string> {
-  for (let path = dir; ; path = dirname(path)) {
-    if (path === dirname(path) || (await identityOf(path)) !== undefined) {
-      return path;
+  } catch (error) {
+    if (dir === dirname(dir)) {
+      throw error;
     }
+    return undefined;
   }
 }

@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Container, ContainerAdjustment, ContainerEviction, ContainerUpdate, Event, LinuxResources, PodSandbox, UpdateContainersRequestSchema, UpdateContainersResponseSchema } from "../../../nri/v1alpha1/api_pb.js";
+import type { Container, ContainerAdjustment, ContainerEviction, ContainerUpdate, Event, LinuxResources, PodSandbox, UpdateContainersResponseSchema } from "../../../nri/v1alpha1/api_pb.js";
 
 /**
  * Describes the file gantry/nri/v1/nri.proto.
@@ -61,6 +61,13 @@ export declare type NotifyResponse = Message<"gantry.nri.v1.NotifyResponse"> & {
    * @generated from field: repeated nri.pkg.api.v1alpha1.ContainerUpdate update = 1;
    */
   update: ContainerUpdate[];
+
+  /**
+   * Who wants what of these updates.
+   *
+   * @generated from field: repeated gantry.nri.v1.ContainerOwners owners = 2;
+   */
+  owners: ContainerOwners[];
 };
 
 /**
@@ -112,6 +119,13 @@ export declare type AdjustContainerResponse = Message<"gantry.nri.v1.AdjustConta
    * @generated from field: repeated nri.pkg.api.v1alpha1.ContainerEviction evict = 3;
    */
   evict: ContainerEviction[];
+
+  /**
+   * Of this container and the others.
+   *
+   * @generated from field: repeated gantry.nri.v1.ContainerOwners owners = 4;
+   */
+  owners: ContainerOwners[];
 };
 
 /**
@@ -168,6 +182,13 @@ export declare type AdjustUpdateResponse = Message<"gantry.nri.v1.AdjustUpdateRe
    * @generated from field: repeated nri.pkg.api.v1alpha1.ContainerEviction evict = 3;
    */
   evict: ContainerEviction[];
+
+  /**
+   * Of this container and the others.
+   *
+   * @generated from field: repeated gantry.nri.v1.ContainerOwners owners = 4;
+   */
+  owners: ContainerOwners[];
 };
 
 /**
@@ -175,6 +196,73 @@ export declare type AdjustUpdateResponse = Message<"gantry.nri.v1.AdjustUpdateRe
  * Use `create(AdjustUpdateResponseSchema)` to create a new message.
  */
 export declare const AdjustUpdateResponseSchema: GenMessage<AdjustUpdateResponse>;
+
+/**
+ * Which plugins have set or removed what of one container.
+ *
+ * @generated from message gantry.nri.v1.ContainerOwners
+ */
+export declare type ContainerOwners = Message<"gantry.nri.v1.ContainerOwners"> & {
+  /**
+   * @generated from field: string container_id = 1;
+   */
+  containerId: string;
+
+  /**
+   * @generated from field: repeated gantry.nri.v1.FieldOwner owners = 2;
+   */
+  owners: FieldOwner[];
+};
+
+/**
+ * Describes the message gantry.nri.v1.ContainerOwners.
+ * Use `create(ContainerOwnersSchema)` to create a new message.
+ */
+export declare const ContainerOwnersSchema: GenMessage<ContainerOwners>;
+
+/**
+ * @generated from message gantry.nri.v1.HostUpdateRequest
+ */
+export declare type HostUpdateRequest = Message<"gantry.nri.v1.HostUpdateRequest"> & {
+  /**
+   * @generated from field: repeated nri.pkg.api.v1alpha1.ContainerUpdate update = 1;
+   */
+  update: ContainerUpdate[];
+
+  /**
+   * @generated from field: repeated nri.pkg.api.v1alpha1.ContainerEviction evict = 2;
+   */
+  evict: ContainerEviction[];
+
+  /**
+   * Who wants what of these updates.
+   *
+   * @generated from field: repeated gantry.nri.v1.ContainerOwners owners = 3;
+   */
+  owners: ContainerOwners[];
+};
+
+/**
+ * Describes the message gantry.nri.v1.HostUpdateRequest.
+ * Use `create(HostUpdateRequestSchema)` to create a new message.
+ */
+export declare const HostUpdateRequestSchema: GenMessage<HostUpdateRequest>;
+
+/**
+ * @generated from message gantry.nri.v1.GetOwnersRequest
+ */
+export declare type GetOwnersRequest = Message<"gantry.nri.v1.GetOwnersRequest"> & {
+  /**
+   * @generated from field: string container_id = 1;
+   */
+  containerId: string;
+};
+
+/**
+ * Describes the message gantry.nri.v1.GetOwnersRequest.
+ * Use `create(GetOwnersRequestSchema)` to create a new message.
+ */
+export declare const GetOwnersRequestSchema: GenMessage<GetOwnersRequest>;
 
 /**
  * @generated from message gantry.nri.v1.SnapshotRequest
@@ -469,8 +557,18 @@ export declare const PluginHost: GenService<{
    */
   updateContainers: {
     methodKind: "unary";
-    input: typeof UpdateContainersRequestSchema;
+    input: typeof HostUpdateRequestSchema;
     output: typeof UpdateContainersResponseSchema;
+  },
+  /**
+   * What the record of a container says of its owners. The id may be a unique prefix.
+   *
+   * @generated from rpc gantry.nri.v1.PluginHost.GetOwners
+   */
+  getOwners: {
+    methodKind: "unary";
+    input: typeof GetOwnersRequestSchema;
+    output: typeof ContainerOwnersSchema;
   },
 }>;
 

@@ -19,23 +19,28 @@ interface Entry {
   readonly endpoints: readonly Record<string, unknown>[];
 }
 
-/** Asks as the `nats` command line does, with the credentials of `cli`. */
-async function ask(nats: TestNats, subject: string): Promise<Entry[]> {
+/** Asks as the `nats` command line does, with the credentials of `cli`, until as many have answered. */
+async function ask(nats: TestNats, subject: string, count: number): Promise<Entry[]> {
   const { user, password } = await readCredentials(nats.files.credentialsFiles.cli);
   const connection = await connect({ servers: nats.url, user, pass: password });
   const inbox = createInbox('_INBOX.cli');
   const entries: Entry[] = [];
+  const all = Promise.withResolvers<void>();
   connection.subscribe(inbox, {
     callback: (_, msg) => {
       // Empty: the server says that nobody is there.
       if (msg.data.length > 0) {
         entries.push(JSON.parse(Buffer.from(msg.data).toString()) as Entry);
       }
+      if (entries.length >= count) {
+        all.resolve();
+      }
     },
   });
   connection.publish(subject, '', { reply: inbox });
-  await connection.flush();
-  await delay(100);
+  await all.promise;
+  // Time for one more than there should be.
+  await delay(50);
   await connection.close();
   return entries.sort((a, b) => (a.id < b.id ? -1 : 1));
 }
@@ -54,9 +59,9 @@ test('$SRV lists every instance with its name, version and endpoints', async (t)
   const image = await nats.connect('image', { instance: 'c' });
   await image.serve(new Map());
 
-  const pings = await ask(nats, '$SRV.PING');
-  const infos = await ask(nats, '$SRV.INFO.gantry-sandbox');
-  const one = await ask(nats, '$SRV.PING.gantry-sandbox.b');
+  const pings = await ask(nats, '$SRV.PING', 3);
+  const infos = await ask(nats, '$SRV.INFO.gantry-sandbox', 2);
+  const one = await ask(nats, '$SRV.PING.gantry-sandbox.b', 1);
 
   assert.deepEqual(
     pings.map(({ name, id, metadata }) => [name, id, metadata.node]),
@@ -92,7 +97,7 @@ test('$SRV.STATS counts calls, errors and the time that handlers took', async (t
   await gateway.request('sandbox', version, empty);
   await assert.rejects(gateway.request('sandbox', status, empty));
 
-  const [entry] = await ask(nats, '$SRV.STATS');
+  const [entry] = await ask(nats, '$SRV.STATS', 1);
 
   const [ok, failing] = entry?.endpoints ?? [];
   assert.equal(ok?.['num_requests'], 2);
@@ -109,5 +114,5 @@ test('what is no longer served is no longer listed', async (t) => {
   const serving = await sandbox.serve(handlers);
   await serving[Symbol.asyncDispose]();
 
-  assert.deepEqual(await ask(nats, '$SRV.PING'), []);
+  assert.deepEqual(await ask(nats, '$SRV.PING', 0), []);
 });

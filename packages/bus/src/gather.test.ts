@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Answer } from './gather.ts';
+import { connect } from '@nats-io/transport-node';
+import { readCredentials } from './credentials.ts';
+import { type Answer, firstQuietMs } from './gather.ts';
+import { keyOfInbox } from './subjects.ts';
 import { startTestNats } from './testing.ts';
 
 const method = 'gantry.admin.v1.Admin/Metrics';
@@ -25,6 +28,27 @@ test('every instance answers once, slow ones too', async (t) => {
   assert.deepEqual(textOf(answers), ['a=x', 'b=x']);
 });
 
+test('the only instance may be too busy to come forward at once', async (t) => {
+  const nats = await startTestNats(t);
+  const gateway = await nats.connect('gateway');
+  const { user, password } = await readCredentials(nats.files.credentialsFiles.sandbox);
+  const busy = await connect({ servers: nats.url, user, pass: password });
+  t.after(() => busy.close());
+  const root = 'gantry.test-node.sandbox';
+  busy.subscribe(`${root}.every.*`, {
+    callback: (_, { reply = '', data }) => {
+      setTimeout(() => {
+        busy.publish(reply, data, { reply: `${root}.call.busy.${keyOfInbox(reply)}` });
+      }, 2 * firstQuietMs);
+    },
+  });
+  await busy.flush();
+
+  const answers = await gateway.gather('sandbox', method, Buffer.from('x'));
+
+  assert.deepEqual(textOf(answers), ['busy=x']);
+});
+
 test('an instance that fails or takes too long is left out, and canceled', async (t) => {
   const nats = await startTestNats(t);
   const gateway = await nats.connect('gateway');
@@ -45,7 +69,7 @@ test('an instance that fails or takes too long is left out, and canceled', async
     return delay(60_000, body, { signal });
   });
 
-  const answers = await gateway.gather('sandbox', method, Buffer.from('x'), { timeoutMs: 300 });
+  const answers = await gateway.gather('sandbox', method, Buffer.from('x'), { timeoutMs: 1000 });
 
   assert.deepEqual(textOf(answers), ['good=x']);
   await aborted.promise;

@@ -11,6 +11,9 @@ const nothing = new Uint8Array(0);
 /** How long nobody new must come forward before those known are taken for all. */
 export const quietMs = 100;
 
+/** The same when this bus asks for the first time, and knows nobody to wait for. */
+export const firstQuietMs = 300;
+
 /** What one instance said. */
 export interface Answer {
   readonly instance: string;
@@ -40,7 +43,8 @@ export interface GatherOptions {
 /**
  * One question to every instance. Each says `accept` at once; the call is over
  * when all of these, and all that answered last time, are done and nobody new
- * came for a moment, or at the timeout.
+ * came for a moment, or at the timeout. The server tells when there is none at
+ * all: as long as it does not, a first one is waited for.
  */
 export class GatherCall {
   /** Where the question goes. */
@@ -140,14 +144,22 @@ export class GatherCall {
 
   #startQuiet(): NodeJS.Timeout {
     this.#isQuiet = false;
-    return setTimeout(() => {
-      this.#isQuiet = true;
-      this.#finishIfAll();
-    }, quietMs);
+    const quiet = setTimeout(
+      () => {
+        // What came in while this process was held up is heard first.
+        setImmediate(() => {
+          this.#isQuiet = quiet === this.#quiet;
+          this.#finishIfAll();
+        });
+      },
+      this.#o.expected.size > 0 ? quietMs : firstQuietMs,
+    );
+    return quiet;
   }
 
   #finishIfAll(): void {
     const all =
+      this.#instances.size > 0 &&
       [...this.#instances.values()].every((instance) => instance.over) &&
       [...this.#o.expected].every((name) => this.#instances.has(name));
     if (all && this.#isQuiet) {

@@ -4,7 +4,7 @@ import { connect as connectSocket, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readCredentials } from './credentials.ts';
-import { type BusEvent, connectBus } from './index.ts';
+import { type BusEvent, type CallContext, connectBus } from './index.ts';
 import { startTestNats, type TestNats } from './testing.ts';
 
 const method = 'runtime.v1.RuntimeService/Version';
@@ -223,7 +223,14 @@ test('garbage in an inbox fails its call, or nothing', async (t) => {
   const nats = await startTestNats(t);
   const gateway = await nats.connect('gateway');
   const sandbox = await nats.connect('sandbox');
-  await sandbox.serve(new Map([[method, { kind: 'unary', handle: (b) => delay(200, b) }]]));
+  const handle = async (body: Uint8Array, { signal }: CallContext): Promise<Uint8Array> => {
+    // The first call is answered by garbage alone.
+    if (body.length === 0 && !signal.aborted) {
+      await once(signal, 'abort');
+    }
+    return body;
+  };
+  await sandbox.serve(new Map([[method, { kind: 'unary', handle }]]));
   // The inbox of a call is seen by whoever has the service's own credentials.
   const { user, password } = await readCredentials(nats.files.credentialsFiles.sandbox);
   const { connect, headers } = await import('@nats-io/transport-node');
@@ -272,9 +279,13 @@ test('a sender that ignores the window is cut off', async (t) => {
   });
   await flood.flush();
 
+  const cutOff = Promise.withResolvers<void>();
+  flood.subscribe(`${root}.call.all.>`, { callback: () => cutOff.resolve() });
+  await flood.flush();
   const items = gateway.stream('sandbox', method, new Uint8Array(0))[Symbol.asyncIterator]();
   await items.next();
-  await delay(300);
+  // Nothing more is read until the bus has told the sender to stop.
+  await cutOff.promise;
   let read = 1;
   await assert.rejects(
     async () => {

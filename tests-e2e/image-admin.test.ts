@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdir } from 'node:fs/promises';
+import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
@@ -114,6 +114,46 @@ test('archives of import_dir are there after the start, and a bad one keeps none
     'the import',
     () => find('localhost/lab:1'),
     (image) => image !== undefined,
+  );
+});
+
+test('an image is exported to a file and to a pipe, and runs where it is imported', async () => {
+  const name = 'localhost/e2e/busybox:1';
+  const file = join(runDir(), 'exported.tar');
+  const { stdout, stderr, exitCode } = await stack.gantry('image', 'export', name, '-f', file);
+  assert.deepEqual([exitCode, stdout], [0, ''], stderr);
+  assert.match(stderr, /^localhost\/e2e\/busybox:1 {2}[0-9a-f]{13}: .*\n[\d.]+[kM]B in /);
+  const inspected = await must('skopeo', 'inspect', '--config', `oci-archive:${file}`);
+  assert.match(inspected, /"rootfs"/);
+
+  const piped = join(runDir(), 'piped.tar');
+  const gantry = join(import.meta.dirname, '..', 'gantry');
+  const script = '"$0" image --config "$1" export "$2" --format docker-archive | cat > "$3"';
+  await must('sh', '-c', script, gantry, stack.configFile, name, piped);
+
+  const exported = JSON.parse(
+    await must('skopeo', 'inspect', '--config', `docker-archive:${piped}`),
+  ) as object;
+  assert.ok('rootfs' in exported);
+  for (const [index, archived] of [file, piped].entries()) {
+    const own = `localhost/elsewhere:${index}`;
+    await stack.gantryOk('image', 'import', archived, '--name', own);
+    const pod = await runPod(stack, podConfig(stack, `elsewhere-${index}`));
+    const config = shellContainer('c', 'exec sleep 1000', { image: { image: own } });
+    const containerId = await startContainer(stack, pod, config);
+    const { exitCode: code } = await stack.runtime.execSync({ containerId, cmd: ['true'] });
+    assert.equal(code, 0);
+    await removePod(stack, pod.podSandboxId);
+    await stack.images.removeImage({ image: { image: own } });
+    await stack.gantryOk('image', 'import', file);
+  }
+
+  const missing = await stack.gantry('image', 'export', 'localhost/never:1', '-f', `${file}.no`);
+  assert.equal(missing.exitCode, 1);
+  assert.match(missing.stderr, /export "localhost\/never:1": not on this node/);
+  assert.deepEqual(
+    (await readdir(runDir())).filter((found) => found.startsWith('exported')),
+    ['exported.tar'],
   );
 });
 

@@ -167,6 +167,16 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/image-import.ts')).imageImport,
   },
   {
+    name: 'image export',
+    args: '<images...>',
+    about: 'write images to one archive that import, skopeo, podman and docker read',
+    options: [
+      ['-f, --file <path>', 'the file to write (default: stdout)'],
+      ['--format <name>', 'oci (an OCI layout, the default) or docker-archive'],
+    ],
+    load: async () => (await import('./commands/image-export.ts')).imageExport,
+  },
+  {
     name: 'image pulls',
     about: 'show the pulls that are under way',
     options: [output],

@@ -45,6 +45,8 @@ export interface Images extends AsyncDisposable {
   readonly puller: ImagePuller;
   readonly board: PullBoard;
   readonly rootfs: RootFilesystemStore;
+  /** What keeps layers, and what was found against the better way. */
+  readonly chosen: { readonly layerStoreName: string; readonly objection: string | undefined };
   /** Where all of it lies. */
   readonly directory: string;
   imageUsage(): Promise<DiskUsage>;
@@ -69,7 +71,7 @@ export async function openImages(options: OpenOptions): Promise<Images> {
   const pool = stack.use(new UnpackPool(workers));
   const stateDirectory = join(config.state_dir, 'images');
   const locks = await Locks.open(stateDirectory);
-  const layerStore = await chooseLayerStore({
+  const chosen = await chooseLayerStore({
     wanted: config.images.layer_store,
     directory,
     stateDirectory,
@@ -79,6 +81,7 @@ export async function openImages(options: OpenOptions): Promise<Images> {
     maxLayerBytes,
     log,
   });
+  const { layerStore } = chosen;
   const store: ImageStore = {
     images: new ImageRecords(records, clock),
     layers: new LayerRecords(records, clock),
@@ -131,6 +134,7 @@ export async function openImages(options: OpenOptions): Promise<Images> {
     puller,
     board,
     rootfs,
+    chosen: { layerStoreName: layerStore.name, objection: chosen.objection },
     directory,
     imageUsage: async () =>
       sum(store.layers.usage(), await layerStore.chainUsage(), await content.usage()),

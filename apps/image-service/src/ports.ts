@@ -73,8 +73,19 @@ export interface LayerStore {
   chainUsage(): Promise<DiskUsage>;
   /** Removes a layer; the caller holds its lock and knows that nobody uses it. */
   remove(diffId: Digest): Promise<void>;
+  /** A layer as a tar, for an archive; undefined when it is not here. */
+  openTar(diffId: Digest): Promise<LayerTar | undefined>;
   /** Every layer that is here, whole: for reconciliation at start. */
   list(): Promise<readonly Digest[]>;
+}
+
+/** A layer that can be read as often as is liked, with the same bytes each time. */
+export interface LayerTar {
+  /** The bytes are those that the diff id is of; others were made of an extracted tree. */
+  readonly isOriginal: boolean;
+  /** Unknown until they have been read once, where they are made. */
+  readonly size?: number;
+  read(signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
 export interface ChainsInUse {

@@ -6,10 +6,12 @@ import { pinnedBy } from './images/pinned.ts';
 import { importDirectory } from './import/import-directory.ts';
 import { openImages } from './open-images.ts';
 import { criImageOf } from './rpc/cri-image.ts';
+import { exportImages } from './rpc/export-images.ts';
 import { imageFsInfo } from './rpc/image-fs-info.ts';
 import { imageStatus } from './rpc/image-status.ts';
 import { imageUsage } from './rpc/image-usage.ts';
 import { importImage } from './rpc/import-image.ts';
+import { layerStore } from './rpc/layer-store.ts';
 import { listImages } from './rpc/list-images.ts';
 import { listPulls } from './rpc/list-pulls.ts';
 import { listRoots } from './rpc/list-roots.ts';
@@ -69,6 +71,8 @@ export const service: ServiceDefinition = {
           listPulls: listPulls({ board }),
           imageUsage: imageUsage({ ...images, isPinned }),
           pruneImages: pruneImages({ ...images, isPinned }),
+          exportImages: exportImages({ store }),
+          layerStore: layerStore({ wanted: config.images.layer_store, ...images.chosen }),
         }),
         ...busHandlers(ImageImport, { importImage: importImage(images) }),
       ]),

@@ -26,13 +26,19 @@ interface Options {
   readonly log: Pick<Logger, 'warn'>;
 }
 
+export interface ChosenLayerStore {
+  readonly layerStore: LayerStore;
+  /** What the probe said against EROFS; undefined where nothing, or where it was not asked. */
+  readonly objection: string | undefined;
+}
+
 /**
  * Opens the layer store that the config asks for, or the best that this host
  * can have. What another store has kept here is served from there until its
  * images and containers are gone. Throws `failed-precondition` where `erofs` is
  * asked for and can't be had.
  */
-export async function chooseLayerStore(options: Options): Promise<LayerStore> {
+export async function chooseLayerStore(options: Options): Promise<ChosenLayerStore> {
   const { wanted, directory, stateDirectory, log } = options;
   const erofsDirectory = join(directory, 'erofs');
   const openErofs = (): Promise<LayerStore> =>
@@ -61,10 +67,14 @@ export async function chooseLayerStore(options: Options): Promise<LayerStore> {
     }
     const active = await openDirectories();
     const isUsable = hasErofs && objection === undefined;
-    return isUsable ? new SucceedingLayerStore(active, await openErofs()) : active;
+    const layerStore = isUsable ? new SucceedingLayerStore(active, await openErofs()) : active;
+    return { layerStore, objection };
   }
   const active = await openErofs();
-  return hasDirectories ? new SucceedingLayerStore(active, await openDirectories()) : active;
+  const layerStore = hasDirectories
+    ? new SucceedingLayerStore(active, await openDirectories())
+    : active;
+  return { layerStore, objection };
 }
 
 /** Why EROFS can't be used here; undefined when it can, or when only a full disk kept us from trying. */

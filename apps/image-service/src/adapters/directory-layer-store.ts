@@ -2,6 +2,7 @@ import { access, mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, syncFilesystem } from '@gantry/host';
 import { type Digest, isDigest } from '@gantry/oci';
+import { packTree } from '../export/pack-tree.ts';
 import { readChainLayer, repairsOf, writeRepairs } from '../layers/merged-directories.ts';
 import type { UnpackPool } from '../layers/unpack-pool.ts';
 import type {
@@ -11,6 +12,7 @@ import type {
   LayerOptions,
   LayerSpec,
   LayerStore,
+  LayerTar,
 } from '../ports.ts';
 import type { TemporarySpace } from '../store/temporary-space.ts';
 import { chainKey } from './chain-key.ts';
@@ -112,6 +114,14 @@ export class DirectoryLayerStore implements LayerStore {
 
   async remove(diffId: Digest): Promise<void> {
     await this.#options.temporary.discard(this.#pathOf(diffId));
+  }
+
+  async openTar(diffId: Digest): Promise<LayerTar | undefined> {
+    if (!(await this.has(diffId))) {
+      return undefined;
+    }
+    const { root, implicit } = await readChainLayer(this.#pathOf(diffId));
+    return { isOriginal: false, read: (signal) => packTree(root, implicit, signal) };
   }
 
   async list(): Promise<readonly Digest[]> {

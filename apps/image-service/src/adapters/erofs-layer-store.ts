@@ -1,3 +1,4 @@
+import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rmdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeIndexHeader, indexHeaderBytes } from '@gantry/erofs';
@@ -15,6 +16,7 @@ import type {
   LayerOptions,
   LayerSpec,
   LayerStore,
+  LayerTar,
 } from '../ports.ts';
 import type { TemporarySpace } from '../store/temporary-space.ts';
 import { chainKey } from './chain-key.ts';
@@ -151,6 +153,16 @@ export class ErofsLayerStore implements LayerStore {
 
   async remove(diffId: Digest): Promise<void> {
     await this.#options.temporary.discard(this.#pathOf(diffId));
+  }
+
+  async openTar(diffId: Digest): Promise<LayerTar | undefined> {
+    if (!(await this.has(diffId))) {
+      return undefined;
+    }
+    const path = join(this.#pathOf(diffId), tarName);
+    const read = (signal: AbortSignal): AsyncIterable<Buffer> =>
+      createReadStream(path, { highWaterMark: 1 << 20, signal });
+    return { isOriginal: true, size: await sizeOf(path), read };
   }
 
   async list(): Promise<readonly Digest[]> {

@@ -6,6 +6,7 @@ import type {
   LayerOptions,
   LayerSpec,
   LayerStore,
+  LayerTar,
 } from '../ports.ts';
 
 /**
@@ -66,6 +67,10 @@ export class SucceedingLayerStore implements LayerStore {
   async remove(diffId: Digest): Promise<void> {
     await this.#active.remove(diffId);
     await this.#former.remove(diffId);
+  }
+
+  async openTar(diffId: Digest): Promise<LayerTar | undefined> {
+    return (await this.#active.openTar(diffId)) ?? (await this.#former.openTar(diffId));
   }
 
   async list(): Promise<readonly Digest[]> {

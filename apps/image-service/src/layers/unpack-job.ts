@@ -54,9 +54,9 @@ export type ToWorker =
   | { readonly end: true }
   | { readonly abort: true };
 
-/** From the worker. `taken` is sent for each chunk, so that only a few are ever under way. */
+/** From the worker. `taken` is sent for each chunk, with its memory, so that only a few are ever under way. */
 export type FromWorker =
-  | { readonly taken: true }
+  | { readonly taken: Uint8Array<ArrayBuffer> }
   | { readonly done: DiskUsage }
   | { readonly failed: { readonly kind: ErrorKind; readonly message: string } };
 

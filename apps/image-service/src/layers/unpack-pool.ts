@@ -130,7 +130,7 @@ async function runOn(
   const result = new Promise<DiskUsage>((resolve, reject) => {
     port.on('message', (message: FromWorker) => {
       if ('taken' in message) {
-        feeder.taken();
+        feeder.taken(message.taken);
       } else if ('done' in message) {
         resolve(message.done);
       } else {
@@ -162,6 +162,7 @@ async function runOn(
 /** Sends a source to a worker, a few chunks ahead of it at most. */
 class Feeder {
   readonly #port: MessagePort;
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
   #underWay = 0;
   #stopped = false;
   #wake: (() => void) | undefined;
@@ -170,8 +171,9 @@ class Feeder {
     this.#port = port;
   }
 
-  taken(): void {
+  taken({ buffer }: Uint8Array<ArrayBuffer>): void {
     this.#underWay -= 1;
+    this.#spare.push(new Uint8Array(buffer));
     this.#wake?.();
   }
 
@@ -190,7 +192,7 @@ class Feeder {
     const onAbort = (): void => this.#wake?.();
     signal.addEventListener('abort', onAbort);
     try {
-      let buffer = new Uint8Array(chunkBytes);
+      let buffer = this.#chunk();
       let filled = 0;
       for await (const piece of source) {
         // Copied into memory of its own: pieces of a socket share theirs, and can't be handed over.
@@ -201,7 +203,7 @@ class Feeder {
           filled += part.length;
           if (filled === chunkBytes) {
             await this.#sendChunk(buffer, signal);
-            buffer = new Uint8Array(chunkBytes);
+            buffer = this.#chunk();
             filled = 0;
           }
         }
@@ -210,12 +212,17 @@ class Feeder {
         }
       }
       if (filled > 0) {
-        await this.#sendChunk(buffer.slice(0, filled), signal);
+        await this.#sendChunk(buffer.subarray(0, filled), signal);
       }
       this.#send({ end: true });
     } finally {
       signal.removeEventListener('abort', onAbort);
     }
+  }
+
+  /** Memory for a chunk: of one that the worker is done with, where there is any. */
+  #chunk(): Uint8Array<ArrayBuffer> {
+    return this.#spare.pop() ?? new Uint8Array(chunkBytes);
   }
 
   async #sendChunk(chunk: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {

@@ -32,15 +32,25 @@ const members = Buffer.concat([
   gzipSync(content.subarray(0, 500)),
   gzipSync(content.subarray(500)),
 ]);
+// As zstd:chunked and parallel compressors write them, with a frame that is to be skipped at the end.
+const frames = Buffer.concat([
+  zstdCompressSync(content.subarray(0, 500)),
+  zstdCompressSync(content.subarray(500)),
+  Buffer.from([0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]),
+]);
+const padded = Buffer.concat([gzip, Buffer.alloc(1000)]);
 for (const [name, bytes] of [
   ['plain', content],
   ['gzip', gzip],
   ['gzip of several members', members],
+  ['gzip with zeros behind it', padded],
   ['zstd', zstdCompressSync(content)],
+  ['zstd of several frames', frames],
 ] as const) {
   test(`a layer in ${name} is unpacked`, async () => {
     assert.ok((await unpack(bytes)).equals(content));
     assert.ok((await unpack(bytes, specOf(bytes), 3_000_000)).equals(content));
+    assert.ok((await unpack(bytes, specOf(bytes), 97)).equals(content));
   });
 }
 
@@ -66,6 +76,18 @@ const cases: [name: string, bytes: Buffer, spec: LayerSpec, why: RegExp, kind?: 
     gzip.subarray(0, 90_000),
     specOf(gzip.subarray(0, 90_000)),
     /decompress/,
+  ],
+  [
+    'in zstd that was cut before it was sealed',
+    frames.subarray(0, 90_000),
+    specOf(frames.subarray(0, 90_000)),
+    /decompress: unexpected end/,
+  ],
+  [
+    'in zstd with garbage behind it',
+    Buffer.concat([zstdCompressSync(content), Buffer.from('garbage')]),
+    specOf(Buffer.concat([zstdCompressSync(content), Buffer.from('garbage')])),
+    /decompress: /,
   ],
   [
     'of another diff id',

@@ -1,25 +1,19 @@
 import { createHash, type Hash } from 'node:crypto';
-import { once } from 'node:events';
-import type { Transform } from 'node:stream';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { RuntimeError } from '@gantry/errors';
 import { algorithmOf, hexOf } from '@gantry/oci';
 import type { LayerSpec } from '../ports.ts';
-
-const gzipMagic = Buffer.from([0x1f, 0x8b]);
-const zstdMagic = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
-const chunkSize = 256 << 10;
+import { Inflater, magicBytes, type TakePiece } from './inflater.ts';
 
 /**
- * Reads one layer as it comes, tells `take` its uncompressed bytes, and checks
- * size, digest and diff id, all in one pass. The compression is told by the
+ * Reads one layer as it comes, tells `take` its uncompressed bytes (valid only
+ * during the call), and checks size, digest and diff id, all in one pass. The compression is told by the
  * first bytes. Throws `failed-precondition` when the content is not what was
  * promised, and what the source or `take` throws.
  */
 export async function unpackStream(
   layer: LayerSpec,
   source: AsyncIterable<Uint8Array>,
-  take: (chunk: Buffer) => void,
+  take: TakePiece,
   maxBytes: number,
 ): Promise<void> {
   const input = new CheckedInput(layer, source);
@@ -54,55 +48,20 @@ export async function unpackStream(
   }
 }
 
-async function decompress(input: CheckedInput, consume: (chunk: Buffer) => void): Promise<void> {
-  const head = await input.peek(4);
-  const codec = codecOf(head);
-  if (codec === undefined) {
-    for (let chunk = await input.next(); chunk !== undefined; chunk = await input.next()) {
-      consume(chunk);
-    }
-    return;
-  }
-  // Fed by hand and not by a pipe: bytes behind the compressed stream must be hashed as well.
-  const feeding = feed(input, codec);
-  feeding.catch((error: Error) => codec.destroy(error));
-  try {
-    for await (const chunk of codec as AsyncIterable<Buffer>) {
-      consume(chunk);
-    }
-  } catch (error) {
-    if (isZlibError(error)) {
-      throw new RuntimeError('failed-precondition', 'decompress', { cause: error });
-    }
-    throw error;
-  } finally {
-    codec.destroy();
-  }
-  await feeding;
-}
-
-function codecOf(head: Buffer): Transform | undefined {
-  if (head.subarray(0, 2).equals(gzipMagic)) {
-    return createGunzip({ chunkSize });
-  }
-  return head.equals(zstdMagic) ? createZstdDecompress({ chunkSize }) : undefined;
-}
-
-async function feed(input: CheckedInput, codec: Transform): Promise<void> {
-  const ended = new AbortController();
-  const end = () => ended.abort();
-  codec.once('end', end).once('close', end).once('error', end);
+async function decompress(input: CheckedInput, consume: TakePiece): Promise<void> {
+  using inflater = Inflater.for(await input.peek(magicBytes));
   for (let chunk = await input.next(); chunk !== undefined; chunk = await input.next()) {
-    if (ended.signal.aborted) {
-      return;
-    }
-    if (!codec.write(chunk)) {
-      await once(codec, 'drain', { signal: ended.signal }).catch(() => undefined);
+    if (inflater === undefined) {
+      consume(chunk);
+    } else {
+      inflater.push(chunk, consume);
+      if (inflater.isOver) {
+        // Bytes behind the compressed stream are hashed as well: by whoever drains the input.
+        return;
+      }
     }
   }
-  if (!ended.signal.aborted) {
-    codec.end();
-  }
+  inflater?.finish(consume);
 }
 
 /** The bytes as they come, counted and hashed. */
@@ -182,11 +141,6 @@ class CheckedInput {
       }
     }
   }
-}
-
-function isZlibError(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  return code.startsWith('Z_') || code.startsWith('ZSTD_') || code.startsWith('ERR_ZSTD');
 }
 
 function mismatch(message: string): RuntimeError {

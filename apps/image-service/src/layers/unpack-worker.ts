@@ -90,7 +90,8 @@ async function* chunksOf(port: MessagePort): AsyncGenerator<Uint8Array> {
       });
     } else if ('chunk' in message) {
       yield message.chunk;
-      port.postMessage({ taken: true } satisfies FromWorker);
+      const taken = message.chunk;
+      port.postMessage({ taken } satisfies FromWorker, [taken.buffer]);
     } else if ('end' in message) {
       return;
     } else {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
@@ -41,6 +42,16 @@ export class ContentStore {
       }
       throw error;
     }
+  }
+
+  /** Its length in bytes; undefined when it is not here. */
+  async sizeOf(digest: Digest): Promise<number | undefined> {
+    return (await statOrNothing(this.#pathOf(digest)))?.size;
+  }
+
+  /** The bytes of a blob of any size, as they lie there: the reader checks them. */
+  open(digest: Digest, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    return createReadStream(this.#pathOf(digest), { highWaterMark: 1 << 20, signal });
   }
 
   /** Keeps a blob. Throws `failed-precondition` when the bytes are not of that digest. */

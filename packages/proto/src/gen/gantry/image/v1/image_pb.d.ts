@@ -553,6 +553,149 @@ export declare type PruneImagesResponse = Message<"gantry.image.v1.PruneImagesRe
 export declare const PruneImagesResponseSchema: GenMessage<PruneImagesResponse>;
 
 /**
+ * @generated from message gantry.image.v1.ExportImagesRequest
+ */
+export declare type ExportImagesRequest = Message<"gantry.image.v1.ExportImagesRequest"> & {
+  /**
+   * Tags, digests, ids or unique prefixes of ids.
+   *
+   * @generated from field: repeated string images = 1;
+   */
+  images: string[];
+
+  /**
+   * @generated from field: gantry.image.v1.ArchiveFormat format = 2;
+   */
+  format: ArchiveFormat;
+
+  /**
+   * Path of a Unix socket on this host: it gets the bytes of the archive, and nothing else.
+   *
+   * @generated from field: string socket = 3;
+   */
+  socket: string;
+};
+
+/**
+ * Describes the message gantry.image.v1.ExportImagesRequest.
+ * Use `create(ExportImagesRequestSchema)` to create a new message.
+ */
+export declare const ExportImagesRequestSchema: GenMessage<ExportImagesRequest>;
+
+/**
+ * @generated from message gantry.image.v1.ExportImagesResponse
+ */
+export declare type ExportImagesResponse = Message<"gantry.image.v1.ExportImagesResponse"> & {
+  /**
+   * @generated from field: repeated gantry.image.v1.ExportedImage images = 1;
+   */
+  images: ExportedImage[];
+
+  /**
+   * Length of the archive.
+   *
+   * @generated from field: int64 bytes = 2;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message gantry.image.v1.ExportImagesResponse.
+ * Use `create(ExportImagesResponseSchema)` to create a new message.
+ */
+export declare const ExportImagesResponseSchema: GenMessage<ExportImagesResponse>;
+
+/**
+ * @generated from message gantry.image.v1.ExportedImage
+ */
+export declare type ExportedImage = Message<"gantry.image.v1.ExportedImage"> & {
+  /**
+   * Of the image on this node.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * In full; as the archive names it.
+   *
+   * @generated from field: repeated string names = 2;
+   */
+  names: string[];
+
+  /**
+   * Of the image in the archive; another than `id` where its layers had to be packed anew.
+   *
+   * @generated from field: string exported_id = 3;
+   */
+  exportedId: string;
+
+  /**
+   * Of the manifest in the archive; empty in a docker archive.
+   *
+   * @generated from field: string manifest_digest = 4;
+   */
+  manifestDigest: string;
+
+  /**
+   * The manifest and the layers are, byte for byte, those that the image came with.
+   *
+   * @generated from field: bool exact = 5;
+   */
+  exact: boolean;
+};
+
+/**
+ * Describes the message gantry.image.v1.ExportedImage.
+ * Use `create(ExportedImageSchema)` to create a new message.
+ */
+export declare const ExportedImageSchema: GenMessage<ExportedImage>;
+
+/**
+ * @generated from message gantry.image.v1.LayerStoreRequest
+ */
+export declare type LayerStoreRequest = Message<"gantry.image.v1.LayerStoreRequest"> & {
+};
+
+/**
+ * Describes the message gantry.image.v1.LayerStoreRequest.
+ * Use `create(LayerStoreRequestSchema)` to create a new message.
+ */
+export declare const LayerStoreRequestSchema: GenMessage<LayerStoreRequest>;
+
+/**
+ * @generated from message gantry.image.v1.LayerStoreResponse
+ */
+export declare type LayerStoreResponse = Message<"gantry.image.v1.LayerStoreResponse"> & {
+  /**
+   * What keeps new layers: erofs or directories.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * images.layer_store of the config.
+   *
+   * @generated from field: string wanted = 2;
+   */
+  wanted: string;
+
+  /**
+   * What the probe said against erofs; empty where nothing, or where it was not asked.
+   *
+   * @generated from field: string objection = 3;
+   */
+  objection: string;
+};
+
+/**
+ * Describes the message gantry.image.v1.LayerStoreResponse.
+ * Use `create(LayerStoreResponseSchema)` to create a new message.
+ */
+export declare const LayerStoreResponseSchema: GenMessage<LayerStoreResponse>;
+
+/**
  * @generated from enum gantry.image.v1.LayerState
  */
 export declare const LayerState: {
@@ -585,6 +728,35 @@ export declare type LayerState = (typeof LayerState)[keyof typeof LayerState] | 
  * Describes the enum gantry.image.v1.LayerState.
  */
 export declare const LayerStateSchema: GenEnum<LayerState>;
+
+/**
+ * @generated from enum gantry.image.v1.ArchiveFormat
+ */
+export declare const ArchiveFormat: {
+  /**
+   * A tar of an OCI layout (image-layout.md) that older docker loads, too.
+   *
+   * @generated from enum value: ARCHIVE_OCI = 0;
+   */
+  readonly ARCHIVE_OCI: 0,
+
+  /**
+   * As `docker save` of before version 25 writes it.
+   *
+   * @generated from enum value: ARCHIVE_DOCKER = 1;
+   */
+  readonly ARCHIVE_DOCKER: 1,
+};
+
+/**
+ * @generated from enum gantry.image.v1.ArchiveFormat
+ */
+export declare type ArchiveFormat = (typeof ArchiveFormat)[keyof typeof ArchiveFormat] | UnknownEnum;
+
+/**
+ * Describes the enum gantry.image.v1.ArchiveFormat.
+ */
+export declare const ArchiveFormatSchema: GenEnum<ArchiveFormat>;
 
 /**
  * Root file systems for sandbox-service. image-service owns the layers and the
@@ -682,6 +854,26 @@ export declare const ImageAdmin: GenService<{
     methodKind: "unary";
     input: typeof PruneImagesRequestSchema;
     output: typeof PruneImagesResponseSchema;
+  },
+  /**
+   * Writes images as one archive to a socket that the caller listens on.
+   *
+   * @generated from rpc gantry.image.v1.ImageAdmin.ExportImages
+   */
+  exportImages: {
+    methodKind: "unary";
+    input: typeof ExportImagesRequestSchema;
+    output: typeof ExportImagesResponseSchema;
+  },
+  /**
+   * How layers are kept on this node, and why so.
+   *
+   * @generated from rpc gantry.image.v1.ImageAdmin.LayerStore
+   */
+  layerStore: {
+    methodKind: "unary";
+    input: typeof LayerStoreRequestSchema;
+    output: typeof LayerStoreResponseSchema;
   },
 }>;
 

@@ -314,7 +314,8 @@ async function spawnService(t: TestContext, input: object, script: string): Prom
   const child = spawn(process.execPath, [main, '--config', configFile], {
     stdio: ['ignore', 'inherit', 'pipe'],
   });
-  const exit = once(child, 'exit');
+  // Not 'exit': its last lines may still be in the pipe then.
+  const exit = once(child, 'close');
   t.after(async () => {
     child.kill('SIGKILL');
     await exit;

@@ -243,6 +243,8 @@ export interface LayerView {
   readonly userNamespace?: string;
   /** Used for the time of the call; `releaseAll` of it repairs a crash. */
   readonly stagingDir?: string;
+  /** The SELinux label of every file, whatever the layers say. */
+  readonly label?: string;
 }
 
 /** Mounts in the host's own mount namespace. */
@@ -285,7 +287,11 @@ export interface Mounts {
     readonly target: string;
     readonly sizeBytes: number;
     readonly mode: number;
+    /** The SELinux label of every file. */
+    readonly label?: string;
   }): Promise<void>;
+  /** Gives a file, or a directory with all in it, an SELinux label; follows no link. */
+  relabel(path: string, label: string, options?: CallOptions): Promise<void>;
   /** Everything that is mounted on `target`; nothing there is a success. */
   unmount(target: string): Promise<void>;
 }
@@ -350,5 +356,5 @@ export interface Processes {
   allowanceIn(cgroupPath: string): Promise<{ readonly cpus: string; readonly mems: string }>;
 }
 
-/** The wall clock, in nanoseconds since the epoch. */
+/** The wall clock, in nanoseconds since the epoch; no finer than the milliseconds of events. */
 export type Clock = () => bigint;

@@ -8,7 +8,7 @@ import {
   type Mount,
   Signal,
 } from '@gantry/proto';
-import { hasLabels } from '../pods/pod-view.ts';
+import { byAge, hasLabels } from '../pods/pod-view.ts';
 import type { Container, ContainerFacts } from '../store/container-store.ts';
 
 export function containerState(container: Container): ContainerState {
@@ -51,6 +51,17 @@ export function containerStatus(
     ...(resources === undefined ? {} : { resources: { linux: resources } }),
     ...(facts.user === undefined ? {} : { user: { linux: userOf(facts.user) } }),
   };
+}
+
+/**
+ * The containers of a pod that clients may see, newest first: a kubelet with Evented PLEG takes the
+ * first of a name for the last attempt.
+ */
+export function containerStatuses(
+  containers: readonly Container[],
+): MessageInitShape<typeof ContainerStatusSchema>[] {
+  const visible = containers.filter((container) => container.phase !== 'creating');
+  return visible.toSorted(byAge).map(containerStatus);
 }
 
 /** As asked for; an image volume with the digest of what it shows. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { isKind } from '@gantry/errors';
 import {
@@ -106,11 +107,36 @@ test('two clients of two instances see the life of a pod in the same order', asy
     const [ready, notReady] = [PodSandboxState.SANDBOX_READY, PodSandboxState.SANDBOX_NOTREADY];
     assert.deepEqual(
       events.map((e) => e.podSandboxStatus?.state),
-      [ready, ready, ready, ready, ready, ready, notReady, undefined],
+      [ready, ready, ready, ready, ready, ready, notReady, notReady],
     );
     const now = BigInt(Date.now()) * 1_000_000n;
     assert.ok(events.every((e) => e.createdAt <= now && e.createdAt > now - 60_000_000_000n));
   }
+});
+
+test('the newest attempt stands first, and no status is newer than the event after it', async (t) => {
+  const service = await startAlone(t);
+  const pod = await runPod(service);
+  const client = await listen(t, service);
+  const attempts: string[] = [];
+  for (let i = 0; i < 6; i += 1) {
+    attempts.unshift(await createContainer(service, pod, `c${i}`));
+    // Ages are told to the millisecond.
+    await delay(2);
+  }
+  const status = await service.call('podSandboxStatus', { podSandboxId: pod });
+  assert.deepEqual(
+    status.containersStatuses.map((c) => c.id),
+    attempts,
+  );
+  await service.call('removeContainer', { containerId: attempts[0] ?? '' });
+  const last = (await client.take(8)).at(-1);
+  assert.deepEqual(
+    last?.containersStatuses.map((c) => c.id),
+    attempts.slice(1),
+  );
+  assert.ok(status.timestamp > 0n && status.timestamp <= (last?.createdAt ?? 0n));
+  assert.equal(status.timestamp % 1_000_000n, 0n);
 });
 
 test('a creation that fails, and one that is undone, tell nobody anything', async (t) => {

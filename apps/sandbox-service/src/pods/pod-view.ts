@@ -72,5 +72,5 @@ export function byAge(
   a: { readonly facts: { readonly createdAtNanos: bigint } },
   b: { readonly facts: { readonly createdAtNanos: bigint } },
 ): number {
-  return a.facts.createdAtNanos < b.facts.createdAtNanos ? 1 : -1;
+  return Number(b.facts.createdAtNanos - a.facts.createdAtNanos);
 }

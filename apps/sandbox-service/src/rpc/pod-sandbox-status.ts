@@ -4,7 +4,7 @@ import {
   LinuxContainerResourcesSchema,
   PodSandboxConfigSchema,
 } from '@gantry/proto';
-import { containerStatus } from '../containers/container-view.ts';
+import { containerStatuses } from '../containers/container-view.ts';
 import type { Paths } from '../paths.ts';
 import { readSpec } from '../pods/pod-steps.ts';
 import { podStatus } from '../pods/pod-view.ts';
@@ -22,12 +22,14 @@ interface Deps {
 export function podSandboxStatus(deps: Deps): RuntimeMethod<'podSandboxStatus'> {
   const { records, clock } = deps;
   return async ({ podSandboxId, verbose }) => {
+    // Before the records are read: a kubelet drops an event that is older than the last status it saw.
+    const timestamp = clock();
     const sandbox = records.getSandbox(podSandboxId);
     const containers = records.containers.ofSandbox(sandbox.id);
     return {
       status: podStatus(sandbox),
-      containersStatuses: containers.filter((c) => c.phase !== 'creating').map(containerStatus),
-      timestamp: clock(),
+      containersStatuses: containerStatuses(containers),
+      timestamp,
       info: verbose ? { info: JSON.stringify(await details(deps, sandbox)) } : {},
     };
   };

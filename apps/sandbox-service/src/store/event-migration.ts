@@ -94,3 +94,15 @@ export const eventStartMigration = `
     found_seq INTEGER
   ) STRICT;
 `;
+
+/**
+ * The event of a pod's removal has the pod's last record. Before, it had none, and a kubelet with
+ * Evented PLEG, which looks for the pod there, forgot a removed pod only at its next relist.
+ */
+export const removedPodMigration = `
+  DROP TRIGGER sandbox_deleted_event;
+  CREATE TRIGGER sandbox_deleted_event BEFORE DELETE ON sandboxes
+  WHEN OLD.phase <> 'creating' BEGIN
+    ${insert} VALUES (${deleted}, OLD.id, OLD.id);
+  END;
+`;

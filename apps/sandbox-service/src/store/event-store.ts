@@ -11,7 +11,7 @@ export interface EventRecord {
   /** Of the container; of the pod for its own events. */
   readonly objectId: string;
   readonly atMs: number;
-  /** Absent once it was removed. */
+  /** Of a removed pod the last one; absent in events of its removal that older versions wrote. */
   readonly sandbox?: Sandbox;
   readonly containers: readonly Container[];
 }

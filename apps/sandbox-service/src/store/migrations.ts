@@ -1,4 +1,4 @@
-import { eventMigration, eventStartMigration } from './event-migration.ts';
+import { eventMigration, eventStartMigration, removedPodMigration } from './event-migration.ts';
 
 /**
  * The records of this service. Facts that no query looks at are JSON, so that
@@ -49,4 +49,5 @@ export const migrations: readonly string[] = [
   `,
   eventMigration,
   eventStartMigration,
+  removedPodMigration,
 ];

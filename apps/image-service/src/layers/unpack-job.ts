@@ -48,15 +48,29 @@ export function moveJob(job: UnpackJob, to: 'begun' | 'dropped'): boolean {
   return Atomics.compareExchange(job.state, 0, waiting, jobStates[to]) === waiting;
 }
 
-/** To the worker, over the port of one job. A chunk's memory goes with it. */
-export type ToWorker =
-  | { readonly chunk: Uint8Array<ArrayBuffer> }
-  | { readonly end: true }
-  | { readonly abort: true };
+/**
+ * The memory by which a worker gets the bytes of its jobs, one after the other: so
+ * many chunks that are filled in turn, each again when the worker has taken it. One
+ * for the life of a worker: what is sent by messages is new memory for each garbage
+ * collector that it passes.
+ */
+export const chunkBytes = 256 << 10;
+export const chunksUnderWay = 4;
+export type ChunkRing = SharedArrayBuffer;
 
-/** From the worker. `taken` is sent for each chunk, with its memory, so that only a few are ever under way. */
+/** The memory of a job's chunk by its running number. */
+export function chunkOf(ring: ChunkRing, number: number): Buffer {
+  return Buffer.from(ring, (number % chunksUnderWay) * chunkBytes, chunkBytes);
+}
+
+/** To the worker, over the port of one job. */
+export type ToWorker =
+  /** So many bytes of the next chunk. */
+  { readonly bytes: number } | { readonly end: true } | { readonly abort: true };
+
+/** From the worker. `taken` is sent for each chunk: it may be filled again. */
 export type FromWorker =
-  | { readonly taken: Uint8Array<ArrayBuffer> }
+  | { readonly taken: true }
   | { readonly done: DiskUsage }
   | { readonly failed: { readonly kind: ErrorKind; readonly message: string } };
 

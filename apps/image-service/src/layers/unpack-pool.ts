@@ -2,6 +2,10 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { RuntimeError } from '@gantry/errors';
 import type { DiskUsage } from '../ports.ts';
 import {
+  type ChunkRing,
+  chunkBytes,
+  chunkOf,
+  chunksUnderWay,
   type FromWorker,
   moveJob,
   type ToWorker,
@@ -9,15 +13,13 @@ import {
   type UnpackWork,
 } from './unpack-job.ts';
 
-const chunkBytes = 256 << 10;
 const idleMs = 60_000;
-/** Chunks handed to a worker that it has not taken yet. */
-const window = 4;
 
 type Waiting = (seat: Seat) => void;
 
 interface Seat {
   readonly worker: Worker;
+  readonly ring: ChunkRing;
   /** Ends the thread when it has been idle for long. */
   idleTimer: NodeJS.Timeout | undefined;
   /** Set while a job runs: told when the thread dies under it. */
@@ -94,10 +96,13 @@ export class UnpackPool implements AsyncDisposable {
   }
 
   #start(): Seat {
-    const worker = new Worker(new URL('./unpack-worker.ts', import.meta.url));
+    const ring: ChunkRing = new SharedArrayBuffer(chunkBytes * chunksUnderWay);
+    const worker = new Worker(new URL('./unpack-worker.ts', import.meta.url), {
+      workerData: ring,
+    });
     // An idle pool keeps no process alive; a job holds its port open.
     worker.unref();
-    const seat: Seat = { worker, idleTimer: undefined, onDeath: undefined };
+    const seat: Seat = { worker, ring, idleTimer: undefined, onDeath: undefined };
     const died = (error: Error): void => {
       this.#seats.delete(seat);
       const at = this.#idle.indexOf(seat);
@@ -126,11 +131,11 @@ async function runOn(
 ): Promise<DiskUsage> {
   const { port1: port, port2 } = new MessageChannel();
   const job: UnpackJob = { work, state: new Int32Array(new SharedArrayBuffer(4)) };
-  const feeder = new Feeder(port);
+  const feeder = new Feeder(port, seat.ring);
   const result = new Promise<DiskUsage>((resolve, reject) => {
     port.on('message', (message: FromWorker) => {
       if ('taken' in message) {
-        feeder.taken(message.taken);
+        feeder.taken();
       } else if ('done' in message) {
         resolve(message.done);
       } else {
@@ -162,18 +167,19 @@ async function runOn(
 /** Sends a source to a worker, a few chunks ahead of it at most. */
 class Feeder {
   readonly #port: MessagePort;
-  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
-  #underWay = 0;
+  readonly #ring: ChunkRing;
+  #sent = 0;
+  #taken = 0;
   #stopped = false;
   #wake: (() => void) | undefined;
 
-  constructor(port: MessagePort) {
+  constructor(port: MessagePort, ring: ChunkRing) {
     this.#port = port;
+    this.#ring = ring;
   }
 
-  taken({ buffer }: Uint8Array<ArrayBuffer>): void {
-    this.#underWay -= 1;
-    this.#spare.push(new Uint8Array(buffer));
+  taken(): void {
+    this.#taken += 1;
     this.#wake?.();
   }
 
@@ -192,18 +198,17 @@ class Feeder {
     const onAbort = (): void => this.#wake?.();
     signal.addEventListener('abort', onAbort);
     try {
-      let buffer = this.#chunk();
+      let chunk = chunkOf(this.#ring, 0);
       let filled = 0;
       for await (const piece of source) {
-        // Copied into memory of its own: pieces of a socket share theirs, and can't be handed over.
+        // Copied, for whoever reads a socket has memory of his own for it.
         for (let at = 0; at < piece.length; ) {
           const part = piece.subarray(at, at + chunkBytes - filled);
-          buffer.set(part, filled);
+          chunk.set(part, filled);
           at += part.length;
           filled += part.length;
           if (filled === chunkBytes) {
-            await this.#sendChunk(buffer, signal);
-            buffer = this.#chunk();
+            chunk = await this.#sendChunk(filled, signal);
             filled = 0;
           }
         }
@@ -212,7 +217,7 @@ class Feeder {
         }
       }
       if (filled > 0) {
-        await this.#sendChunk(buffer.subarray(0, filled), signal);
+        await this.#sendChunk(filled, signal);
       }
       this.#send({ end: true });
     } finally {
@@ -220,26 +225,23 @@ class Feeder {
     }
   }
 
-  /** Memory for a chunk: of one that the worker is done with, where there is any. */
-  #chunk(): Uint8Array<ArrayBuffer> {
-    return this.#spare.pop() ?? new Uint8Array(chunkBytes);
-  }
-
-  async #sendChunk(chunk: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
-    while (this.#underWay >= window && !this.#stopped) {
+  /** Sends the chunk that has been filled; resolves with the next, once the worker is done with what was in it. */
+  async #sendChunk(bytes: number, signal: AbortSignal): Promise<Buffer> {
+    this.#send({ bytes });
+    this.#sent += 1;
+    while (this.#sent - this.#taken >= chunksUnderWay && !this.#stopped) {
       signal.throwIfAborted();
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
     signal.throwIfAborted();
-    this.#underWay += 1;
-    this.#send({ chunk }, [chunk.buffer]);
+    return chunkOf(this.#ring, this.#sent);
   }
 
-  #send(message: ToWorker, transfer: ArrayBuffer[] = []): void {
+  #send(message: ToWorker): void {
     if (!this.#stopped) {
-      this.#port.postMessage(message, transfer);
+      this.#port.postMessage(message);
     }
   }
 }

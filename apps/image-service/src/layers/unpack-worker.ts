@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type MessagePort, parentPort } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { messageOf, RuntimeError } from '@gantry/errors';
 import { TarReader } from '@gantry/tar';
 import type { DiskUsage } from '../ports.ts';
@@ -9,6 +9,8 @@ import { keepLayer } from './keep-layer.ts';
 import { treeUsage } from './tree-usage.ts';
 import { kindOfFault, TreeWriter } from './tree-writer.ts';
 import {
+  type ChunkRing,
+  chunkOf,
   type ExtractWork,
   type FromWorker,
   type LayerNotes,
@@ -76,7 +78,9 @@ async function extract(work: ExtractWork, chunks: AsyncIterable<Uint8Array>): Pr
 }
 
 async function* chunksOf(port: MessagePort): AsyncGenerator<Uint8Array> {
+  const ring = workerData as ChunkRing;
   const queue: ToWorker[] = [];
+  let next = 0;
   let wake: (() => void) | undefined;
   port.on('message', (message: ToWorker) => {
     queue.push(message);
@@ -88,10 +92,10 @@ async function* chunksOf(port: MessagePort): AsyncGenerator<Uint8Array> {
       await new Promise<void>((resolve) => {
         wake = resolve;
       });
-    } else if ('chunk' in message) {
-      yield message.chunk;
-      const taken = message.chunk;
-      port.postMessage({ taken } satisfies FromWorker, [taken.buffer]);
+    } else if ('bytes' in message) {
+      yield chunkOf(ring, next).subarray(0, message.bytes);
+      next += 1;
+      port.postMessage({ taken: true } satisfies FromWorker);
     } else if ('end' in message) {
       return;
     } else {

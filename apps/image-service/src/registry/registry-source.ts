@@ -90,9 +90,9 @@ export class RegistrySource implements ImageSource {
     if (cached !== undefined) {
       return cached;
     }
-    const chunks: Uint8Array[] = [];
+    const chunks: Buffer[] = [];
     for await (const chunk of this.openBlob(blob, options)) {
-      chunks.push(chunk);
+      chunks.push(Buffer.from(chunk));
     }
     return Buffer.concat(chunks);
   }

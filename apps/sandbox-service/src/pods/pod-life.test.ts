@@ -227,6 +227,8 @@ test('the conmon of a pod is watched, also when the caller did not wait for the 
   await new Promise((resolve) => setTimeout(resolve, 10));
   // Killed: it writes no exit record that would tell.
   host.end(pod().facts.pause?.monitor.pid ?? assert.fail('no pause container'));
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  assert.equal(pod().phase, 'notready');
+  while (pod().phase !== 'notready') {
+    t.signal.throwIfAborted();
+    await new Promise(setImmediate);
+  }
 });

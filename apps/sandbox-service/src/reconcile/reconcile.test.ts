@@ -11,7 +11,14 @@ import {
   runPod,
   startContainer,
   startOn,
+  type TestService,
 } from '../testing.ts';
+
+async function untilExited(service: TestService, id: string): Promise<void> {
+  while ((await containerStatus(service, id)).state !== ContainerState.CONTAINER_EXITED) {
+    await new Promise(setImmediate);
+  }
+}
 
 test('an exit that nobody watched is reported with its code, reason and time', async (t) => {
   const node = await newNode(t);
@@ -179,7 +186,7 @@ test('a word of an exit that is none ends nothing', async (t) => {
   assert.equal((await containerStatus(service, id)).state, ContainerState.CONTAINER_RUNNING);
   assert.equal((await podStatus(service, sandbox)).state, PodSandboxState.SANDBOX_READY);
   node.host.exit(id, 5);
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await untilExited(service, id);
   assert.equal((await containerStatus(service, id)).exitCode, 5);
 });
 
@@ -198,7 +205,7 @@ test('an exit right after a start that was cut off is told as conmon writes it, 
   await second.service.reconciliation.recovered;
   assert.equal((await containerStatus(second, id)).state, ContainerState.CONTAINER_RUNNING);
   node.host.exit(id, 42);
-  await new Promise((r) => setTimeout(r, 20));
+  await untilExited(second, id);
   const { exitCode, reason } = await containerStatus(second, id);
   assert.deepEqual([exitCode, reason], [42, 'Error']);
 });

@@ -84,6 +84,26 @@ test('scans do not overlap, and the last one sees the last change', async (t) =>
   await until(t, () => count === 300);
 });
 
+test('a change during the first scan waits for one of its own', async (t) => {
+  const dir = await makeDir(t);
+  let running = 0;
+  let most = 0;
+  const seen: number[] = [];
+  await using _watch = await watchDirectory(dir, async () => {
+    running += 1;
+    most = Math.max(most, running);
+    const first = seen.push((await readdir(dir)).length) === 1;
+    if (first) {
+      await writeFile(join(dir, 'x'), '');
+      // Time for the event.
+      await delay(50);
+    }
+    running -= 1;
+  });
+  await until(t, () => seen.at(-1) === 1);
+  assert.equal(most, 1);
+});
+
 test('a scan that fails is tried again', async (t) => {
   const dir = await makeDir(t);
   let failures = 3;

@@ -49,8 +49,14 @@ class WatchedDirectory implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    await this.#arm();
-    await this.#scan();
+    // As a loop does: what changes meanwhile waits for its own scan.
+    const first = this.#armAndScan();
+    this.#running = first;
+    try {
+      await first;
+    } finally {
+      this.#running = undefined;
+    }
     if (this.#dirty) {
       this.#kick();
     }
@@ -77,12 +83,16 @@ class WatchedDirectory implements AsyncDisposable {
     while (this.#isPending()) {
       this.#dirty = false;
       try {
-        await this.#arm();
-        await this.#scan();
+        await this.#armAndScan();
       } catch {
         this.#kickLater();
       }
     }
+  }
+
+  async #armAndScan(): Promise<void> {
+    await this.#arm();
+    await this.#scan();
   }
 
   #isPending(): boolean {

@@ -13,6 +13,7 @@ const directories: Readonly<Record<string, string>> = {
   sandbox: 'apps/sandbox-service/src',
   image: 'apps/image-service/src',
   stream: 'apps/stream-server/src',
+  host: 'packages/host/src',
 };
 
 /** Where a test of the page lies: in a directory that it has a short name for, or here. */

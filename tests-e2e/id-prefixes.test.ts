@@ -246,7 +246,7 @@ test('verbose answers have the keys that tools read', async () => {
   const status = await stack.runtime.status({ verbose: true });
   const config = JSON.parse(status.info['config'] ?? '{}') as Record<string, unknown>;
   assert.equal(config['stateDir'], stack.stateDir);
-  assert.equal(config['maxContainerLogLineSize'], 16_384);
+  assert.equal(config['maxContainerLogLineSize'], 8192);
   assert.match(status.info['cniconfig'] ?? '', /10-test\.conflist/);
   assert.equal(status.info['lastCNILoadStatus'], 'OK');
   assert.deepEqual((await stack.runtime.status({})).info, {});

@@ -1,9 +1,11 @@
-import { rm } from 'node:fs/promises';
 import { RuntimeError } from '@gantry/errors';
 import type { OciResources } from '@gantry/oci';
 import { FakeLocks } from './fake-locks.ts';
+import { type FakeMount, fakeMounts } from './fake-mounts.ts';
 import { fakeNamespaces } from './fake-namespaces.ts';
-import { fakeSpecs, imageConfig } from './fake-specs.ts';
+import { fakeNetwork } from './fake-network.ts';
+import { fakeRoots } from './fake-roots.ts';
+import { fakeSpecs } from './fake-specs.ts';
 import type {
   ContainerExit,
   ContainerLaunch,
@@ -11,8 +13,6 @@ import type {
   Mounts,
   Namespaces,
   Network,
-  PodNetwork,
-  PreparedRoot,
   Processes,
   ProcessId,
   RootFilesystems,
@@ -54,7 +54,7 @@ const handler: RuntimeHandler = {
  */
 export class FakeHost {
   readonly netns = new Set<string>();
-  readonly mounts = new Map<string, 'overlay' | 'tmpfs' | 'sysfs' | 'layers' | 'shifted'>();
+  readonly mounts = new Map<string, FakeMount>();
   readonly roots = new Set<string>();
   readonly images = new Set(['localhost/gantry/pause:1', 'busybox']);
   /** Sandbox id -> address. */
@@ -62,6 +62,8 @@ export class FakeHost {
   readonly containers = new Map<string, FakeContainer>();
   /** Container id -> the limits that it was last told. */
   readonly limits = new Map<string, OciResources>();
+  /** Mount or file -> SELinux label. */
+  readonly labels = new Map<string, string>();
   readonly exits = new Map<string, ContainerExit>();
   readonly alive = new Set<number>();
   readonly handlers: RuntimeHandler[] = [handler];
@@ -96,10 +98,10 @@ export class FakeHost {
     const key = {};
     const guard = <T extends object>(name: string, port: T): T => this.#guarded(key, name, port);
     const ports = {
-      network: guard('network', this.#network()),
+      network: guard('network', fakeNetwork(this)),
       runtime: guard('runtime', this.#runtime(key)),
-      roots: guard('roots', this.#rootFilesystems()),
-      mounts: guard('mounts', this.#mountPort()),
+      roots: guard('roots', fakeRoots(this.images, this.roots, this.mounts)),
+      mounts: guard('mounts', fakeMounts(this.mounts, this.labels)),
       namespaces: guard('namespaces', fakeNamespaces(this.netns, this.mounts)),
       locks: this.#locks.port(key),
       processes: this.#processes(),
@@ -220,39 +222,6 @@ export class FakeHost {
     return this.#dead.has(key) ? never : result;
   }
 
-  #network(): Network {
-    return {
-      plan: () => {
-        if (!this.networkReady) {
-          throw new RuntimeError('failed-precondition', 'no network configuration');
-        }
-        return Promise.resolve({ name: 'fake' });
-      },
-      attach: (pod: PodNetwork) => {
-        if (!this.netns.has(pod.netnsPath)) {
-          throw new RuntimeError('internal', `${pod.netnsPath}: no such namespace`);
-        }
-        this.addresses.set(pod.sandboxId, '10.0.0.7');
-        return Promise.resolve({ ips: ['10.0.0.7', 'fd00::7'], result: { ok: 1 }, config: {} });
-      },
-      detach: (pod, { config }) => {
-        this.detached.push(config);
-        this.addresses.delete(pod.sandboxId);
-        return Promise.resolve();
-      },
-      status: () => ({ ready: this.networkReady, reason: '', message: '' }),
-      describe: () => ({ name: 'fake' }),
-      setPodCidr: () => Promise.resolve(),
-      collect: (isKnown) => {
-        const stale = [...this.addresses.keys()].filter((id) => !isKnown(id));
-        for (const id of stale) {
-          this.addresses.delete(id);
-        }
-        return Promise.resolve(stale);
-      },
-    };
-  }
-
   #runtime(key: object): Runtime {
     return {
       create: (launch) => {
@@ -325,70 +294,6 @@ export class FakeHost {
     return [...this.containers].find(
       ([, container]) => container.init.pid === pid && container.phase !== 'stopped',
     );
-  }
-
-  #rootFilesystems(): RootFilesystems {
-    return {
-      prepare: (ownerId, image): Promise<PreparedRoot> => {
-        if (!this.images.has(image)) {
-          throw new RuntimeError('not-found', `image "${image}": not found`);
-        }
-        this.roots.add(ownerId);
-        return Promise.resolve({
-          image: {
-            id: `sha256:${'e'.repeat(64)}`,
-            repoTags: [image],
-            repoDigests: [],
-            configJson: Buffer.from(imageConfig),
-          },
-          lowerDirs: ['/lower'],
-          upperDir: '/upper',
-          workDir: '/work',
-        });
-      },
-      release: (ownerId) => {
-        const mounted = [...this.mounts.keys()].some((path) => path.includes(`${ownerId}/rootfs`));
-        if (mounted) {
-          throw new RuntimeError('failed-precondition', `release ${ownerId}: still mounted`);
-        }
-        this.roots.delete(ownerId);
-        return Promise.resolve();
-      },
-      list: () => Promise.resolve([...this.roots]),
-    };
-  }
-
-  #mountPort(): Mounts {
-    return {
-      overlay: ({ target }) => {
-        this.mounts.set(target, 'overlay');
-        return Promise.resolve();
-      },
-      tmpfs: ({ target }) => {
-        this.mounts.set(target, 'tmpfs');
-        return Promise.resolve();
-      },
-      layers: ({ target }) => {
-        this.mounts.set(target, 'layers');
-        return Promise.resolve();
-      },
-      shifted: ({ target }) => {
-        this.mounts.set(target, 'shifted');
-        return Promise.resolve();
-      },
-      releaseAll: async (directory) => {
-        for (const target of this.mounts.keys()) {
-          if (target.startsWith(`${directory}/`)) {
-            this.mounts.delete(target);
-          }
-        }
-        await rm(directory, { recursive: true, force: true });
-      },
-      unmount: (target) => {
-        this.mounts.delete(target);
-        return Promise.resolve();
-      },
-    };
   }
 
   #processes(): Processes {

@@ -1,8 +1,9 @@
 import { RuntimeError } from '@gantry/errors';
+import type { FakeMount } from './fake-mounts.ts';
 import type { Namespaces } from './ports.ts';
 
 /** Namespaces that are a set of paths; what else is mounted for them is noted in `mounts`. */
-export function fakeNamespaces(pinned: Set<string>, mounts: Map<string, string>): Namespaces {
+export function fakeNamespaces(pinned: Set<string>, mounts: Map<string, FakeMount>): Namespaces {
   return {
     create: ({ network, ipc, uts, sysctls = {}, sysfs }) => {
       const bad = Object.keys(sysctls).find((name) => name.startsWith('vm.'));

@@ -12,12 +12,13 @@ interface Deps {
   readonly roots: RootFilesystems;
 }
 
-/** Makes the bundle directory of a container of a pod and mounts its root file system there, as its user namespace has it. */
+/** Makes the bundle directory of a container of a pod and mounts its root file system there, as its user namespace has it, with this SELinux label. */
 export async function mountRoot(
   { paths, mounts }: Pick<Deps, 'paths' | 'mounts'>,
   ownerId: string,
   root: PreparedRoot,
   sandbox: Pick<Sandbox, 'id' | 'config'>,
+  label?: string,
 ): Promise<void> {
   const target = paths.rootfs(ownerId);
   const userNamespace = userNamespaceOf(paths, sandbox);
@@ -30,6 +31,7 @@ export async function mountRoot(
     target,
     stagingDir: paths.mountsOf(ownerId, 'layers'),
     ...(userNamespace === undefined ? {} : { userNamespace }),
+    ...(label === undefined ? {} : { label }),
   });
 }
 

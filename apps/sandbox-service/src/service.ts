@@ -21,6 +21,7 @@ import { handlerProblem } from './rpc/status.ts';
 import { loadDefaultProfile } from './specs/apparmor.ts';
 import { gatherHostFacts } from './specs/host-facts.ts';
 import { openSpecs } from './specs/open-specs.ts';
+import { readSelinuxHost, type SelinuxHost } from './specs/selinux-host.ts';
 import {
   hostWithoutUserNamespaces,
   withoutUserNamespaces,
@@ -40,11 +41,12 @@ async function start(context: ServiceContext): Promise<StartedService> {
   await using undo = new AsyncDisposableStack();
   const records = undo.use(openRecords(paths.records, instance));
   const namespaces = undo.use(startNamespaceWorker());
+  const selinux: SelinuxHost = config.pods.selinux ? await readSelinuxHost() : { isOn: false };
   const [network, runtime, probed, facts] = await Promise.all([
     startCniNetwork(config),
     startConmonRuntime(config),
     probeConfiguredHandlers(config),
-    gatherHostFacts(),
+    gatherHostFacts({ selinux: selinux.isOn }),
   ]);
   undo.use(network);
   await mkdir(config.root_dir, { recursive: true });
@@ -83,6 +85,9 @@ async function start(context: ServiceContext): Promise<StartedService> {
   if (profileFault !== undefined) {
     log.warn({ reason: profileFault }, 'the default AppArmor profile is not loaded');
   }
+  if (selinux.isOn && selinux.policy === undefined) {
+    log.warn({}, 'SELinux is on without labels for containers: install container-selinux');
+  }
   await warmUp(namespaces);
   const sandbox = undo.use(
     await startSandboxService({
@@ -103,6 +108,7 @@ async function start(context: ServiceContext): Promise<StartedService> {
       mounts: hostMounts(log),
       locks: hostLocks,
       processes: hostProcesses,
+      ...(selinux.policy && { selinux: selinux.policy }),
       specs: openSpecs({ facts, paths, handlers, records, config }),
       figures: hostFigures(namespaces),
       clock: () => BigInt(Date.now()) * 1_000_000n,

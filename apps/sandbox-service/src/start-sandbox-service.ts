@@ -1,11 +1,13 @@
 import { mkdir } from 'node:fs/promises';
 import { busHandlers, type RawHandlers } from '@gantry/bus';
 import type { Config } from '@gantry/config';
+import type { SelinuxPolicy } from '@gantry/oci-spec';
 import { Diagnostics, RuntimeService, Targets } from '@gantry/proto';
 import type { Logger, Registry } from '@gantry/telemetry';
 import { ContainerEnd } from './containers/container-end.ts';
 import { containerSteps } from './containers/container-steps.ts';
 import { ExitWatch } from './containers/exit-watch.ts';
+import { removeContainer } from './containers/remove-container.ts';
 import { ContainerStops } from './containers/stop-container.ts';
 import { type EventFeed, startEventFeed } from './events/event-feed.ts';
 import type { Handlers } from './handlers.ts';
@@ -92,6 +94,8 @@ export interface World {
   readonly version: string;
   /** Differs from one start of the host to the next. */
   readonly bootId: string;
+  /** The labels of the host's SELinux policy for containers; absent where pods get none. */
+  readonly selinux?: SelinuxPolicy;
   /** Left out where NRI is disabled; the signal aborts when the service stops. */
   readonly openPlugins?: (world: World & { readonly signal: AbortSignal }) => Plugins;
 }
@@ -258,6 +262,11 @@ function methods(world: PluggedWorld, work: Work): RawHandlers {
       getPodTarget: getPodTarget(world),
     }),
     ...busHandlers(Diagnostics, { explain: explain(world) }),
-    ...world.plugins.handlers({ ...world, podLock, stops }),
+    ...world.plugins.handlers({
+      ...world,
+      podLock,
+      stops,
+      remove: (id) => removeContainer(work.removal, id),
+    }),
   ]);
 }

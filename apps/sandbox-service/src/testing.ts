@@ -37,6 +37,8 @@ export interface Node {
   readonly config: Config;
   /** Left out: NRI is disabled. */
   readonly openPlugins?: World['openPlugins'];
+  /** Left out: SELinux is off. */
+  readonly selinux?: World['selinux'];
 }
 
 type Methods = (typeof RuntimeService)['method'];
@@ -108,6 +110,7 @@ export async function startOn(t: TestContext, node: Node): Promise<TestService> 
     version: '1.2.3',
     bootId: node.host.bootId,
     ...(node.openPlugins && { openPlugins: node.openPlugins }),
+    ...(node.selinux && { selinux: node.selinux }),
   };
   const service = await startSandboxService(world);
   let isDead = false;

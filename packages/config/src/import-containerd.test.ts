@@ -70,7 +70,7 @@ test('a config of containerd 1.x is translated', () => {
     pods: {
       sandbox_image: 'registry.k8s.io/pause:3.6',
       device_ownership_from_security_context: true,
-      max_log_line_bytes: 16384,
+      selinux: false,
     },
     streaming: {
       host: '127.0.0.1',
@@ -88,6 +88,7 @@ test('what has no counterpart is told in comments, and nothing else is', () => {
     '# Not translated:',
     '#   runtime kata of type io.containerd.kata.v2: only OCI runtimes are driven',
     '#   registry.config_path = "/etc/containerd/certs.d:/etc/docker/certs.d": only the first directory is used',
+    '#   max_container_log_line_size = 16384: conmon splits lines of logs at 8192 bytes',
     '#   plugins."io.containerd.grpc.v1.cri".containerd.snapshotter = "overlayfs"',
     `#   containerd's own sections: root, grpc, plugins."io.containerd.gc.v1.scheduler"`,
   ]);

@@ -31,7 +31,7 @@ export function importContainerdConfig(text: string): string {
     ...runtimes(settings, notes),
     images: images(settings, notes),
     cni: cni(settings),
-    pods: pods(settings),
+    pods: pods(settings, notes),
     streaming: streaming(settings, notes),
     nri: importNri(settings),
   });
@@ -149,7 +149,7 @@ function cni(settings: ContainerdSettings): Draft {
   return defined({ conf_dir: confDir, bin_dirs: dirs ?? (binDir && [binDir]) });
 }
 
-function pods(settings: ContainerdSettings): Draft {
+function pods(settings: ContainerdSettings, notes: string[]): Draft {
   const image = settings.takeString(
     ...under(imagePlugins, 'pinned_images', 'sandbox'),
     ...under(oldPlugins, 'sandbox_image'),
@@ -157,6 +157,11 @@ function pods(settings: ContainerdSettings): Draft {
   const ports = settings.takeBoolean(...under(runtimePlugins, 'enable_unprivileged_ports'));
   const icmp = settings.takeBoolean(...under(runtimePlugins, 'enable_unprivileged_icmp'));
   const line = settings.take(...under(runtimePlugins, 'max_container_log_line_size'));
+  if (line !== undefined) {
+    notes.push(
+      `max_container_log_line_size = ${JSON.stringify(line)}: conmon splits lines of logs at 8192 bytes`,
+    );
+  }
   const flag = (key: string) => settings.takeBoolean(...under(runtimePlugins, key));
   const hasCdi = flag('enable_cdi') !== false;
   const cdiDirs = settings.take(...under(runtimePlugins, 'cdi_spec_dirs'));
@@ -167,7 +172,7 @@ function pods(settings: ContainerdSettings): Draft {
     device_ownership_from_security_context: flag('device_ownership_from_security_context'),
     ignore_image_defined_volumes: flag('ignore_image_defined_volumes'),
     cdi_spec_dirs: hasCdi ? cdiDirs : [],
-    max_log_line_bytes: isCount(line) && line > 0 ? line : undefined,
+    selinux: flag('enable_selinux'),
   });
 }
 

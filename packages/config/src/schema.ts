@@ -195,6 +195,10 @@ const pods = strictObject({
     'Directories of OCI hooks in the format of oci-hooks(5), read for each container; a later one counts more.',
     optional(array(absolutePath), []),
   ),
+  selinux: described(
+    'Give pods SELinux labels where SELinux is on and its policy has labels for containers. Off: they get none, and what they ask for is of no consequence.',
+    optional(boolean(), true),
+  ),
   ignore_image_defined_volumes: described(
     'Leave what an image declares as VOLUME in the root file system of the container.',
     optional(boolean(), false),
@@ -202,10 +206,6 @@ const pods = strictObject({
   conmon_path: described(
     "Path of conmon, the process that holds a container's stdio and exit status.",
     optional(string(), 'conmon'),
-  ),
-  max_log_line_bytes: described(
-    "The longest line of a container's log before it is split, in bytes.",
-    optional(atLeastOne, 16_384),
   ),
   nofile_limit: described(
     "The soft and hard limit of open files of a container; 0 takes the service's own.",

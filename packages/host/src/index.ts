@@ -8,6 +8,7 @@ export {
 export type { ProcessExit } from './child-reaper.ts';
 export { type DirectoryUsage, directoryUsage } from './directory-usage.ts';
 export { faultPoint } from './fault-point.ts';
+export { labelTree } from './file-label.ts';
 export {
   type FilesystemUsage,
   statFilesystem,

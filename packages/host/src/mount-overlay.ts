@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { RuntimeError } from '@gantry/errors';
+import { requireCleanLabel } from './mount.ts';
 import {
   attachMount,
   createDetached,
@@ -25,6 +26,8 @@ export interface OverlayMount {
    * crash the upper directory can't be mounted again.
    */
   readonly volatile?: boolean;
+  /** The SELinux label of every file in it, whatever the layers say; a kernel without SELinux refuses. */
+  readonly label?: string | undefined;
   /** How to talk to the kernel; found out when absent. `mount` is for kernels before 6.8. */
   readonly method?: 'fsconfig' | 'mount';
 }
@@ -32,6 +35,7 @@ export interface OverlayMount {
 const longestString = 255; // of fsconfig(2)
 const dataPage = 4095; // of mount(2)
 const invalid = 22; // EINVAL
+const labelKey = 'context';
 /** Whether this kernel takes lower directories one by one; undefined until it has shown. */
 let appends: boolean | undefined;
 
@@ -48,6 +52,7 @@ export function mountOverlay(o: OverlayMount): Promise<void> {
     for (const path of [...o.lowerDirs, ...upperOptions(o).map(([, path]) => path), o.target]) {
       requireCleanPath(path, doing);
     }
+    requireCleanLabel(o.label, doing);
     if (o.lowerDirs.length === 0) {
       throw new RuntimeError('invalid-argument', `${doing}: no lower directory`);
     }
@@ -130,7 +135,7 @@ function mountByDataPage(o: OverlayMount, doing: string): void {
   const data = [
     `lowerdir=${o.lowerDirs.map(alias).join(':')}`,
     ...upperOptions(o).map(([key, path]) => `${key}=${alias(path)}`),
-    ...fixedOptions(o).map(([key, value]) => (value === undefined ? key : `${key}=${value}`)),
+    ...fixedOptions(o).map(([key, value]) => (value === undefined ? key : dataOf(key, value))),
   ].join(',');
   if (data.length > dataPage) {
     const message = `${doing}: ${String(o.lowerDirs.length)} layers are more than this kernel takes`;
@@ -155,7 +160,15 @@ function fixedOptions(o: OverlayMount): (readonly [string, string | undefined])[
   if (o.volatile === true) {
     options.push(['volatile', undefined]);
   }
+  if (o.label !== undefined) {
+    options.push([labelKey, o.label]);
+  }
   return options;
+}
+
+/** A label has commas: SELinux takes it in quotes here, and without by fsconfig. */
+function dataOf(key: string, value: string): string {
+  return key === labelKey ? `${key}="${value}"` : `${key}=${value}`;
 }
 
 function plain(path: string, held: Descriptors, doing: string): string {

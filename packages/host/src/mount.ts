@@ -1,3 +1,4 @@
+import { RuntimeError } from '@gantry/errors';
 import {
   attachMount,
   cloneMount,
@@ -17,11 +18,15 @@ export function mountTmpfs(o: {
   readonly sizeBytes: number;
   /** Permission bits of its root, for instance 0o1777. */
   readonly mode: number;
+  /** The SELinux label of every file in it; a kernel without SELinux refuses. */
+  readonly label?: string | undefined;
 }): Promise<void> {
   return Promise.try(() => {
     const doing = `mount tmpfs on ${o.target}`;
     requireCleanPath(o.target, doing);
-    const data = `size=${String(o.sizeBytes)},mode=${o.mode.toString(8)}`;
+    requireCleanLabel(o.label, doing);
+    const context = o.label === undefined ? '' : `,context="${o.label}"`;
+    const data = `size=${String(o.sizeBytes)},mode=${o.mode.toString(8)}${context}`;
     const flags = noSuid | noDev | noExec;
     mountClassic({ source: 'tmpfs', target: o.target, type: 'tmpfs', flags, data }, doing);
   });
@@ -50,4 +55,11 @@ export function bindMount(o: {
     }
     attachMount(mountFd, o.target, doing);
   });
+}
+
+/** Throws for a label that would be another option of a mount. */
+export function requireCleanLabel(label: string | undefined, doing: string): void {
+  if (label !== undefined && !/^[\w.:,-]+$/.test(label)) {
+    throw new RuntimeError('invalid-argument', `${doing}: ${JSON.stringify(label)} is no label`);
+  }
 }

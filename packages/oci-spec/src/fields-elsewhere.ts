@@ -25,7 +25,7 @@ export const elsewhere: Readonly<Record<string, string>> = {
   'container.linux.securityContext.seccomp.localhostRef':
     'the file is read by sandbox-service: golden container-security has what is in it',
   'container.linux.securityContext.selinuxOptions.*':
-    'labels are given by sandbox-service: golden container-security; refused where it has none: selinux.test.ts',
+    'labels that sandbox-service makes with podLabels and containerLabels: golden container-selinux, selinux.test.ts',
   'container.linux.securityContext.namespaceOptions.usernsOptions.uids.containerId':
     'always 0, else it is refused: spec-refusals.test.ts',
   'container.linux.securityContext.namespaceOptions.usernsOptions.gids.containerId':
@@ -34,7 +34,7 @@ export const elsewhere: Readonly<Record<string, string>> = {
   'pod.linux.securityContext.seccomp.localhostRef':
     'the file is read by sandbox-service: golden container-security has what is in it',
   'pod.linux.securityContext.selinuxOptions.*':
-    'labels are given by sandbox-service: golden container-security; refused where it has none: selinux.test.ts',
+    'labels that sandbox-service makes with podLabels and containerLabels: golden container-selinux, selinux.test.ts',
   'pod.linux.securityContext.namespaceOptions.usernsOptions.uids.containerId':
     'always 0, else it is refused: spec-refusals.test.ts',
   'pod.linux.securityContext.namespaceOptions.usernsOptions.gids.containerId':

@@ -24,6 +24,17 @@ export { resolveUser, type UserRequest } from './resolve-user.ts';
 export { parseSeccompProfile } from './seccomp/parse-profile.ts';
 export type { SeccompProfile } from './seccomp/profile.ts';
 export { type SeccompRequest, seccompRequestOf } from './seccomp/seccomp.ts';
+export {
+  checkSelinuxOptions,
+  containerLabels,
+  freeSelinuxLevel,
+  parseLxcContexts,
+  podLabels,
+  type SelinuxOptions,
+  type SelinuxPolicy,
+  selinuxLevelOf,
+  sharedLabel,
+} from './selinux.ts';
 export type {
   ContainerSpecInput,
   HostFacts,

@@ -18,6 +18,7 @@ export interface HostFacts {
   readonly seccomp: boolean;
   /** Absent where AppArmor is off. `profiles` are the names loaded now: read at each create. */
   readonly appArmor?: { readonly defaultProfile: string; readonly profiles: readonly string[] };
+  /** SELinux is on, and pods are to have labels. */
   readonly selinux: boolean;
   /** Capabilities in this process's own permitted set (CapPrm), with CAP_: what ALL and privileged mean. */
   readonly capabilities: readonly string[];
@@ -86,7 +87,7 @@ export interface ResolvedDevice {
   readonly permissions: string;
 }
 
-/** SELinux labels; made by whoever hands out levels, so that all containers of a pod share one. */
+/** SELinux labels, made by `podLabels` and `containerLabels`. */
 export interface SelinuxLabels {
   readonly process: string;
   readonly mount: string;

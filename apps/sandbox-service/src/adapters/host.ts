@@ -7,6 +7,7 @@ import {
   detectCgroups,
   hasCode,
   isRunning,
+  labelTree,
   lockFile,
   makeMountPoint,
   mountIdmapped,
@@ -38,6 +39,7 @@ export function hostMounts(log: Pick<Logger, 'warn'>): Mounts {
     },
     releaseAll: releaseMounts,
     tmpfs: mountTmpfs,
+    relabel: labelTree,
     async unmount(target) {
       try {
         await unmount(target);
@@ -71,8 +73,11 @@ async function mountLayers({
   target,
   userNamespace,
   stagingDir,
+  label,
 }: Parameters<Mounts['layers']>[0]): Promise<void> {
-  const [source, another] = lowerDirs;
+  // A bind shows the labels of its source. The mount point is empty: it is a layer like any other.
+  const layers = label === undefined ? lowerDirs : [...lowerDirs, target];
+  const [source, another] = layers;
   if (source !== undefined && another === undefined) {
     await (userNamespace === undefined
       ? bindMount({ source, target, readonly: true })
@@ -80,8 +85,8 @@ async function mountLayers({
     return;
   }
   await (userNamespace === undefined || stagingDir === undefined
-    ? mountOverlay({ lowerDirs, target })
-    : mountIdmappedOverlay({ lowerDirs, target, userNamespace, stagingDir }));
+    ? mountOverlay({ lowerDirs: layers, target, label })
+    : mountIdmappedOverlay({ lowerDirs: layers, target, label, userNamespace, stagingDir }));
 }
 
 /** Lock files; each is unlinked when it is let go, so that none outlives its pod. */

@@ -16,6 +16,8 @@ import {
   removeDeclaredVolumes,
 } from './declared-volumes.ts';
 import { type MountedImage, mountImageVolumes, releaseImageVolumes } from './image-volumes.ts';
+import { relabelStep } from './relabel-mounts.ts';
+import { selinuxLabelsOf } from './selinux-labels.ts';
 
 export interface ContainerStepDeps {
   readonly paths: Paths;
@@ -36,7 +38,13 @@ export interface ContainerWork {
   /** What its spec told of it. */
   learnt?: Pick<
     ContainerFacts,
-    'user' | 'stopSignal' | 'cgroupsPath' | 'volumeImages' | 'resources' | 'plugins'
+    | 'user'
+    | 'stopSignal'
+    | 'cgroupsPath'
+    | 'volumeImages'
+    | 'resources'
+    | 'plugins'
+    | 'pluginOwners'
   >;
 }
 
@@ -69,7 +77,8 @@ export function containerSteps(deps: ContainerStepDeps): readonly Step<Container
       name: 'mount',
       async run({ container, sandbox, root }) {
         if (root !== undefined && sandbox !== undefined) {
-          await mountRoot(deps, container.id, root, sandbox);
+          const label = selinuxLabelsOf(container, sandbox)?.mount;
+          await mountRoot(deps, container.id, root, sandbox, label);
         }
       },
       undo: ({ container }) => removeBundle(deps, container.id),
@@ -104,6 +113,7 @@ export function containerSteps(deps: ContainerStepDeps): readonly Step<Container
         };
       },
     },
+    relabelStep(deps),
     ...deps.plugins.containerSteps,
   ];
 }

@@ -8,9 +8,10 @@ import { isMissing } from '../errno.ts';
 import type { Paths } from '../paths.ts';
 import { makePrivateDirectory } from '../pods/private-directory.ts';
 import { ownerOf } from '../pods/user-namespace.ts';
-import type { PreparedRoot } from '../ports.ts';
+import type { Mounts, PreparedRoot } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
+import { selinuxLabelsOf } from './selinux-labels.ts';
 
 /** A directory for one VOLUME of an image. */
 export interface DeclaredVolume {
@@ -20,6 +21,7 @@ export interface DeclaredVolume {
 
 interface Deps {
   readonly paths: Paths;
+  readonly mounts: Pick<Mounts, 'relabel'>;
 }
 
 /** More than any image has, less than would be felt. */
@@ -31,7 +33,7 @@ const maxVolumes = 256;
  * links as links. The container's root file system is mounted, and nothing runs in it.
  */
 export async function makeDeclaredVolumes(
-  { paths }: Deps,
+  { paths, mounts }: Deps,
   container: Container,
   sandbox: Sandbox,
   root: PreparedRoot,
@@ -53,6 +55,7 @@ export async function makeDeclaredVolumes(
   for (const { containerPath } of config.mounts) {
     taken.add(await resolveInRoot(rootfs, containerPath));
   }
+  const label = selinuxLabelsOf(container, sandbox)?.mount;
   const volumes: DeclaredVolume[] = [];
   for (const containerPath of declared) {
     const place = await resolveInRoot(rootfs, containerPath);
@@ -64,13 +67,19 @@ export async function makeDeclaredVolumes(
     const source = join(paths.volumesOf(id), String(volumes.length));
     await makePrivateDirectory(paths.volumesOf(id), sandbox);
     await (kind === 'nothing' ? makeEmpty(source, sandbox) : copyTree(place, source, signal));
+    if (label !== undefined) {
+      await mounts.relabel(source, label, { signal });
+    }
     volumes.push({ containerPath, source });
   }
   return volumes;
 }
 
 /** Removes what a container wrote to the volumes of its image; idempotent. */
-export async function removeDeclaredVolumes({ paths }: Deps, containerId: string): Promise<void> {
+export async function removeDeclaredVolumes(
+  { paths }: Pick<Deps, 'paths'>,
+  containerId: string,
+): Promise<void> {
   await rm(paths.volumesOf(containerId), { recursive: true, force: true });
 }
 

@@ -10,6 +10,7 @@ import { userNamespaceOf } from '../pods/user-namespace.ts';
 import type { Mounts, RootFilesystems } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
+import { selinuxLabelsOf } from './selinux-labels.ts';
 
 /** A mount of a container that shows an image. */
 interface ImageVolume {
@@ -59,7 +60,7 @@ export async function mountImageVolumes(
   const mounted = new Map<number, MountedImage>();
   for (const volume of imageVolumesOf(container)) {
     try {
-      mounted.set(volume.index, await mountOne(deps, container.id, sandbox, volume, signal));
+      mounted.set(volume.index, await mountOne(deps, container, sandbox, volume, signal));
     } catch (cause) {
       const field = `config.mounts: ${volume.mount.containerPath}`;
       const message = `${field}: ImageVolumeMountFailed: ${messageOf(cause)}`;
@@ -71,22 +72,24 @@ export async function mountImageVolumes(
 
 async function mountOne(
   { paths, roots, mounts }: Deps,
-  containerId: string,
+  container: Container,
   sandbox: Sandbox,
   { index, mount, ownerId }: ImageVolume,
   signal: AbortSignal,
 ): Promise<MountedImage> {
   const wanted = mount.image?.image ?? '';
   const { image, lowerDirs } = await roots.prepare(ownerId, wanted, { signal, readOnly: true });
-  const target = join(paths.mountsOf(containerId, 'images'), String(index));
+  const target = join(paths.mountsOf(container.id, 'images'), String(index));
   await makePrivateDirectory(dirname(target), sandbox);
   await mkdir(target, { recursive: true, mode: 0o711 });
   const userNamespace = userNamespaceOf(paths, sandbox);
+  const label = selinuxLabelsOf(container, sandbox)?.mount;
   await mounts.layers({
     lowerDirs,
     target,
-    stagingDir: paths.mountsOf(containerId, 'layers'),
+    stagingDir: paths.mountsOf(container.id, 'layers'),
     ...(userNamespace === undefined ? {} : { userNamespace }),
+    ...(label === undefined ? {} : { label }),
   });
   const source = await directoryIn(target, mount.imageSubPath);
   return { source, imageRef: image.repoDigests[0] ?? image.id };

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { kindOf, quote, RuntimeError } from '@gantry/errors';
-import { linuxResources, userMappingsOf } from '@gantry/oci-spec';
+import { checkSelinuxOptions, linuxResources, userMappingsOf } from '@gantry/oci-spec';
 import {
   type LinuxContainerResources,
   NamespaceMode,
@@ -46,7 +46,7 @@ export function checkPodConfig(config: PodSandboxConfig | undefined): CheckedPod
   checkPorts(config);
   checkResources('overhead', config.linux?.overhead);
   checkResources('resources', config.linux?.resources);
-  checkNamespaces(config);
+  checkSecurity(config);
   return { ...config, metadata };
 }
 
@@ -174,8 +174,11 @@ function checkDns({ dnsConfig }: PodSandboxConfig): void {
   }
 }
 
-function checkNamespaces(config: PodSandboxConfig): void {
-  const options = config.linux?.securityContext?.namespaceOptions;
+function checkSecurity(config: PodSandboxConfig): void {
+  const security = config.linux?.securityContext;
+  // Whether SELinux is on or not, and whether there is a pause container or not.
+  checkSelinuxOptions(security?.selinuxOptions);
+  const options = security?.namespaceOptions;
   if (options === undefined) {
     return;
   }

@@ -166,7 +166,8 @@ function rootSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
       name: 'mount',
       // A user namespace must be there for its view of the layers.
       after: ['root', 'netns'],
-      run: ({ sandbox, root }) => mountRoot(deps, sandbox.id, need(root), sandbox),
+      run: ({ sandbox, root }) =>
+        mountRoot(deps, sandbox.id, need(root), sandbox, sandbox.facts.selinux?.mount),
       undo: ({ sandbox }) => removeBundle(deps, sandbox.id),
     },
     {

@@ -1,4 +1,6 @@
+import { randomInt } from 'node:crypto';
 import { kindOf, RuntimeError } from '@gantry/errors';
+import { freeSelinuxLevel, podLabels, type SelinuxPolicy, selinuxLevelOf } from '@gantry/oci-spec';
 import { type RunPodSandboxRequest, RunPodSandboxRequestSchema } from '@gantry/proto';
 import type { ExitWatch } from '../containers/exit-watch.ts';
 import type { Handlers } from '../handlers.ts';
@@ -34,6 +36,8 @@ export interface RunPodDeps {
   readonly steps: PodSteps;
   /** What is configured. */
   readonly infra: Infra;
+  /** The labels of the host's policy for containers; absent where pods get none. */
+  readonly selinux?: SelinuxPolicy | undefined;
   /** The cgroup of pods that name none. */
   readonly cgroupParent: string;
 }
@@ -103,12 +107,12 @@ export async function undoPod(
 
 async function makePod(
   deps: RunPodDeps,
-  sandbox: Sandbox,
+  wanted: Sandbox,
   config: CheckedPodConfig,
   creation: Creation,
 ): Promise<void> {
   const { records } = deps;
-  const op = reserve(deps, sandbox);
+  const { op, sandbox } = reserve(deps, wanted);
   const work: PodWork = { sandbox };
   const options: RunOptions = {
     operation,
@@ -130,15 +134,32 @@ async function makePod(
   deps.exits.watchMonitor(sandbox.id, work.pause?.monitor);
 }
 
-function reserve({ records, faultPoint }: RunPodDeps, sandbox: Sandbox): Operation {
+function reserve(
+  deps: RunPodDeps,
+  sandbox: Sandbox,
+): { readonly op: Operation; readonly sandbox: Sandbox } {
+  const { records, faultPoint } = deps;
   faultPoint(`${operation}:intent`);
-  const op = records.commit(() => {
+  const reserved = records.commit(() => {
     records.names.reserve(sandbox.facts.name, sandbox.id);
-    records.sandboxes.insert(sandbox);
-    return records.journal.begin(operation, sandbox.id, sandbox.id);
+    const labelled = withLabels(deps, sandbox);
+    records.sandboxes.insert(labelled);
+    return { op: records.journal.begin(operation, sandbox.id, sandbox.id), sandbox: labelled };
   });
   faultPoint(`${operation}:intent:done`);
-  return op;
+  return reserved;
+}
+
+/** Within the transaction that inserts it: no other pod, of no other instance, gets its SELinux level. */
+function withLabels({ records, selinux }: RunPodDeps, sandbox: Sandbox): Sandbox {
+  if (selinux === undefined) {
+    return sandbox;
+  }
+  const options = sandbox.config.linux?.securityContext?.selinuxOptions;
+  const others = records.sandboxes.list().flatMap(({ facts }) => facts.selinux ?? []);
+  const taken = new Set(others.map(({ process }) => selinuxLevelOf(process)));
+  const labels = podLabels(selinux, options, freeSelinuxLevel(taken, randomInt));
+  return { ...sandbox, facts: { ...sandbox.facts, selinux: labels } };
 }
 
 function learnt({ clock }: RunPodDeps, work: PodWork, creation: Creation): Partial<SandboxFacts> {

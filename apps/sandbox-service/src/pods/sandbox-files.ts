@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { quote, RuntimeError } from '@gantry/errors';
 import { writeFileAtomic } from '@gantry/host';
+import { sharedLabel } from '@gantry/oci-spec';
 import type { DNSConfig, PodSandboxConfig } from '@gantry/proto';
 import { NamespaceMode } from '@gantry/proto';
 import { isBadPath, isMissing } from '../errno.ts';
@@ -34,26 +35,29 @@ export async function makeSandboxFiles(
   sandbox: {
     readonly id: string;
     readonly config: PodSandboxConfig;
-    readonly facts: Pick<Sandbox['facts'], 'ownShm'>;
+    readonly facts: Pick<Sandbox['facts'], 'ownShm' | 'selinux'>;
   },
 ): Promise<void> {
-  const { id, config } = sandbox;
+  const { id, config, facts } = sandbox;
   const owner = ownerOf(sandbox);
   const directory = paths.sandbox(id);
   await makePrivateDirectory(directory, sandbox);
+  const file = async (name: string, content: string | Promise<string>): Promise<void> => {
+    const path = join(directory, name);
+    // Every user of a container may read it, whatever our umask is.
+    await writeFileAtomic(path, await content, { mode: 0o644 });
+    await give(path, owner);
+    if (facts.selinux !== undefined) {
+      await mounts.relabel(path, sharedLabel(facts.selinux));
+    }
+  };
   await finishAll([
-    write(join(directory, 'hostname'), Promise.resolve(`${hostnameOf(config)}\n`), owner),
-    write(join(directory, 'hosts'), hostFile('/etc/hosts'), owner),
-    write(join(directory, 'resolv.conf'), resolvConf(config.dnsConfig), owner),
-    sandbox.facts.ownShm ? makeShm(mounts, paths.shm(id), owner) : Promise.resolve(),
+    file('hostname', `${hostnameOf(config)}\n`),
+    file('hosts', hostFile('/etc/hosts')),
+    file('resolv.conf', resolvConf(config.dnsConfig)),
+    facts.ownShm ? makeShm(mounts, paths.shm(id), owner, facts.selinux?.mount) : Promise.resolve(),
     makeLogDirectory(config.logDirectory),
   ]);
-}
-
-/** Every user of a container may read it, whatever our umask is. */
-async function write(path: string, content: Promise<string>, owner: Owner): Promise<void> {
-  await writeFileAtomic(path, await content, { mode: 0o644 });
-  await give(path, owner);
 }
 
 /** Removes them; what is gone already is fine. The log directory belongs to the kubelet. */
@@ -105,9 +109,19 @@ async function give(path: string, { uid, gid }: Owner): Promise<void> {
   }
 }
 
-async function makeShm(mounts: Mounts, target: string, owner: Owner): Promise<void> {
+async function makeShm(
+  mounts: Mounts,
+  target: string,
+  owner: Owner,
+  label: string | undefined,
+): Promise<void> {
   await mkdir(target, { mode: 0o755, recursive: true });
-  await mounts.tmpfs({ target, sizeBytes: shmBytes, mode: 0o1777 });
+  await mounts.tmpfs({
+    target,
+    sizeBytes: shmBytes,
+    mode: 0o1777,
+    ...(label === undefined ? {} : { label }),
+  });
   await give(target, owner);
 }
 

@@ -1,6 +1,7 @@
 import type { Config } from '@gantry/config';
 import type { Handlers } from '../handlers.ts';
 import type { Network, RuntimeHandler } from '../ports.ts';
+import { longestLogLineBytes } from '../runtime/log-file.ts';
 import { supports } from '../specs/handler-features.ts';
 import type { Records } from '../store/records.ts';
 import type { RuntimeMethod } from './handlers.ts';
@@ -77,7 +78,7 @@ function details({ config, handlers, network, records }: Deps): Record<string, s
       ...config,
       stateDir: config.state_dir,
       rootDir: config.root_dir,
-      maxContainerLogLineSize: config.pods.max_log_line_bytes,
+      maxContainerLogLineSize: longestLogLineBytes,
       podCIDR: records.settings.get('pod_cidr') ?? '',
     }),
     runtimeHandlers: JSON.stringify(handlers.all),

@@ -5,6 +5,9 @@ import { RuntimeError } from '@gantry/errors';
 /** Log collectors read logs by group. Conmon itself would make the file 0600. */
 export const logFileMode = 0o640;
 
+/** Conmon reads so many bytes at a time: of a longer line each part is a line marked P. No option changes it. */
+export const longestLogLineBytes = 8192;
+
 // A fifo in the log's place is refused, or nobody could say how long the open takes.
 const flags =
   constants.O_WRONLY |

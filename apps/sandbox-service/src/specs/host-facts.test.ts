@@ -5,7 +5,7 @@ import { supports } from './handler-features.ts';
 import { gatherHostFacts } from './host-facts.ts';
 
 test('the facts of this host are those of its kernel and of our rights', async () => {
-  const facts = await gatherHostFacts();
+  const facts = await gatherHostFacts({ selinux: false });
   assert.ok(facts.kernel.major >= 4);
   assert.ok([1, 2].includes(facts.cgroupVersion));
   assert.ok(facts.maxOpenFiles >= 1024);

@@ -13,7 +13,9 @@ const cgroup2Magic = 0x63677270; // linux/magic.h
 const cgroupRoot = '/sys/fs/cgroup';
 
 /** Looks at the kernel and at our own rights. */
-export async function gatherHostFacts(): Promise<StaticFacts> {
+export async function gatherHostFacts({
+  selinux,
+}: Pick<HostFacts, 'selinux'>): Promise<StaticFacts> {
   const [status, cgroupVersion] = await Promise.all([
     readFile('/proc/self/status', 'utf8'),
     findCgroupVersion(),
@@ -26,7 +28,7 @@ export async function gatherHostFacts(): Promise<StaticFacts> {
     cgroupVersion,
     capabilities,
     seccomp: /^Seccomp:/m.test(status),
-    selinux: await exists('/sys/fs/selinux/enforce'),
+    selinux,
     hugepageSizes: await hugepageSizes(cgroupVersion),
     swapAccounting: await hasSwapAccounting(cgroupVersion),
     lowestOomScoreAdj: privileged ? -1000 : await numberIn('/proc/self/oom_score_adj', 0),

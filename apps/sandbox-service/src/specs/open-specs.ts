@@ -20,6 +20,7 @@ import {
 } from '@gantry/oci-spec';
 import { NamespaceMode } from '@gantry/proto';
 import { isShifted, shiftedSource } from '../containers/host-volumes.ts';
+import { selinuxLabelsOf } from '../containers/selinux-labels.ts';
 import { isMissing } from '../errno.ts';
 import type { Handlers } from '../handlers.ts';
 import type { Paths } from '../paths.ts';
@@ -59,6 +60,7 @@ export function openSpecs(deps: Deps): Specs {
       return pauseSpec({
         ...(await shared(deps, sandbox.id, root, handler, false)),
         sandbox: sandboxFacts(deps, sandbox),
+        ...(sandbox.facts.selinux && { selinux: sandbox.facts.selinux }),
         openFiles: pods.nofile_limit,
         unprivilegedPorts: pods.enable_unprivileged_ports,
         unprivilegedIcmp: pods.enable_unprivileged_icmp,
@@ -83,6 +85,7 @@ export function openSpecs(deps: Deps): Specs {
       ]);
       const cdiDevices = cdiDevicesOf(config);
       const target = targetNamespace(deps, container);
+      const selinux = selinuxLabelsOf(container, sandbox);
       const asked = containerSpec({
         ...base,
         id,
@@ -91,6 +94,7 @@ export function openSpecs(deps: Deps): Specs {
         volumes: declared,
         devices: devices.flat(),
         sandbox: sandboxFacts(deps, sandbox),
+        ...(selinux && { selinux }),
         openFiles: pods.nofile_limit,
         privilegedWithoutHostDevices: handler.privilegedWithoutHostDevices,
         deviceOwnershipFromSecurityContext: pods.device_ownership_from_security_context,

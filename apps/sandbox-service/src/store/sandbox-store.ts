@@ -1,5 +1,6 @@
 import { create, fromBinary, type JsonValue, toBinary } from '@bufbuild/protobuf';
 import { RuntimeError } from '@gantry/errors';
+import type { SelinuxLabels } from '@gantry/oci-spec';
 import {
   LinuxPodSandboxConfigSchema,
   type PodSandboxConfig,
@@ -57,6 +58,8 @@ export interface SandboxFacts {
   readonly networkConfig?: unknown;
   readonly attachment?: Attachment;
   readonly image?: ImageFacts;
+  /** Where SELinux is on: its level belongs to this pod until it is removed. */
+  readonly selinux?: SelinuxLabels;
   readonly pause?: { readonly init: ProcessId; readonly monitor: ProcessId };
   /** NRI plugins know that it has stopped. */
   readonly plugins?: 'stopped';

@@ -35,6 +35,8 @@ export interface OpenOptions {
   /** Differs between the instances of a node; the default suits a single one. */
   readonly instance?: string;
   readonly clock?: Clock;
+  /** What tells one boot of the host from another; the kernel's, unless a test cuts the power. */
+  readonly bootId?: string;
   /** First pause between tries of a request, in ms; doubled each time. */
   readonly backoffMs?: number;
 }
@@ -84,7 +86,7 @@ export async function openImages(options: OpenOptions): Promise<Images> {
   const { layerStore } = chosen;
   const store: ImageStore = {
     images: new ImageRecords(records, clock),
-    layers: new LayerRecords(records, clock),
+    layers: new LayerRecords(records, clock, options.bootId),
     roots: new RootRecords(records, clock),
     content,
     layerStore,

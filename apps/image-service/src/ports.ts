@@ -109,7 +109,7 @@ export interface ImageSource {
   resolve(options: LayerOptions): Promise<ResolvedManifest>;
   /** The whole of a small blob; the caller checks digest and size. */
   readBlob(blob: Descriptor, options: LayerOptions): Promise<Buffer>;
-  /** The bytes of a blob in order; the reader checks them. */
+  /** The bytes of a blob in order, each chunk valid until the next is asked for; the reader checks them. */
   openBlob(blob: Descriptor, options: LayerOptions): AsyncIterable<Uint8Array>;
 }
 

@@ -24,6 +24,8 @@ interface Options {
   /** Use this directory, which somebody else removes. */
   readonly directory?: string;
   readonly images?: Record<string, unknown>;
+  /** As if the host had been started anew. */
+  readonly bootId?: string;
 }
 
 export const signal = new AbortController().signal;
@@ -60,7 +62,13 @@ export async function startImages(t: TestContext, options: Options = {}): Promis
   const warnings: string[] = [];
   const log = { warn: (_fields: unknown, message?: string) => void warnings.push(message ?? '') };
   const metrics = newRegistry({ service: 'image', instance: 'test' });
-  const images = await openImages({ config, log, metrics, backoffMs: 1 });
+  const images = await openImages({
+    config,
+    log,
+    metrics,
+    backoffMs: 1,
+    ...(options.bootId === undefined ? {} : { bootId: options.bootId }),
+  });
   t.after(() => images[Symbol.asyncDispose]());
   return {
     images,

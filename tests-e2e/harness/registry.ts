@@ -18,17 +18,27 @@ export interface Registry extends AsyncDisposable {
   push(layout: string, name: string): Promise<void>;
 }
 
-/** A port on loopback that was free a moment ago. */
+let lastPort = 10_000 + (process.pid % 1000) * 20;
+
+/**
+ * A port on loopback that is free, and not one of those that the kernel gives away (32768 and up):
+ * nobody takes it before its owner listens, or while that one is killed and started again. The next
+ * few stay free too, for replicas.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') {
-    throw new Error('no address of a listening socket');
+  for (;;) {
+    lastPort += 10;
+    const server = createServer().listen(lastPort, '127.0.0.1');
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (isFree) {
+      server.close();
+      await once(server, 'close');
+      return lastPort;
+    }
   }
-  return address.port;
 }
 
 /** Who may use a guarded registry; the hash is bcrypt's, which Node has not. */

@@ -72,7 +72,7 @@ for (const client of clients) {
       const shell = start(t, 'exec', '-i', '-t', '--transport', transport, containerId, 'sh');
       await shell.output.until(/[#$] /);
       shell.type('echo $((40 + 2)) $TERM\r');
-      await shell.output.until(/\n42 xterm\r*\n/);
+      await shell.output.until(/\n42 xterm\r\n/);
       shell.resize(31, 97);
       await until(
         'the size in the container',
@@ -80,7 +80,7 @@ for (const client of clients) {
           shell.type('stty size\r');
           return Promise.resolve(shell.output.text);
         },
-        (seen) => /\n31 97\r*\n/.test(seen),
+        (seen) => /\n31 97\r\n/.test(seen),
       );
       shell.type('sleep 100; echo after=$?\r');
       await until(
@@ -120,7 +120,7 @@ for (const client of clients) {
         program.type('word\r');
         return Promise.resolve(program.output.text);
       },
-      (seen) => /got word\r+\n/.test(seen),
+      (seen) => /got word\r\n/.test(seen),
     );
     if (client.name === 'gantry') {
       program.type('\x10\x11');

@@ -28,14 +28,6 @@ export const exceptions: readonly Exception[] = [
     reason: 'the digest is of an image that is only at gcr.io; none that is made here can have it',
   },
   {
-    outcome: 'failed',
-    spec: /\] Streaming .* should support exec with tty=true and stdin=true/,
-    message: /stdout of exec should contain hello/,
-    reason:
-      'crun 1.8 now and then loses what a command on a terminal writes just before it ends, in its own copy of it',
-    combinations: ['crun/pause', 'crun/none'],
-  },
-  {
     outcome: 'skipped',
     spec: /\] AppArmor /,
     message: /AppArmor is disabled on this host/,

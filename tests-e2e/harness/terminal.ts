@@ -1,4 +1,5 @@
-import { openPseudoTerminal, startProcess } from '@gantry/host';
+import { startProcess } from '@gantry/host';
+import { openPseudoTerminal } from '@gantry/host/testing';
 import { Transcript } from './stream-client.ts';
 
 /** A program that runs in a terminal of its own. */

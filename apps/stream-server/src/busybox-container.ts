@@ -63,6 +63,7 @@ export function startBusyboxContainer(
       containerId: id,
       runtimePath: runtime,
       runtimeArgs,
+      pid: 0,
       processJson: new TextEncoder().encode(JSON.stringify(spec.process)),
     },
     processes: () => {

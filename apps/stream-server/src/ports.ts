@@ -7,6 +7,8 @@ export interface ExecTarget {
   /** The OCI runtime: its binary, and the arguments that go before the verb. */
   readonly runtimePath: string;
   readonly runtimeArgs: readonly string[];
+  /** Of the container's first process; 0 when that is not known. */
+  readonly pid: number;
   /** The `process` object of the container's config.json. */
   readonly processJson: Uint8Array;
 }
@@ -33,15 +35,10 @@ export type ExecExit =
 
 /** One process in a container, with its outputs being read. */
 export interface RunningExec extends AsyncDisposable {
-  /**
-   * The runtime has ended, which may be later than the process: some copy the
-   * outputs and wait for their end. Rejects when the runtime could not be run.
-   */
+  /** The process itself has ended, whoever holds its outputs. Rejects when the runtime does not keep to its contract. */
   readonly exited: Promise<ExecExit>;
   /** Nobody holds the outputs open any more. Never rejects. */
   readonly drained: Promise<void>;
-  /** Resolves once the process itself has ended, whoever holds its outputs. Rejects when `signal` aborts. */
-  gone(signal: AbortSignal): Promise<void>;
   /** What has been read up to now. */
   output(): { readonly stdout: Uint8Array; readonly stderr: Uint8Array };
   /** Kills the process and what it started, as far as that can be told; resolves once it is reaped. */
@@ -68,7 +65,6 @@ export interface StreamedExec extends AsyncDisposable {
   readonly stderr?: Readable | undefined;
   /** As `RunningExec` has it. */
   readonly exited: Promise<ExecExit>;
-  gone(signal: AbortSignal): Promise<void>;
   /** Of its terminal, in characters; without one nothing. */
   resize(rows: number, columns: number): void;
   /** Tells the process that its client has gone. It may live on. */

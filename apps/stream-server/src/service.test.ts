@@ -24,7 +24,10 @@ async function setUp(t: TestContext) {
   const runtimePath = join(dir, 'runtime');
   writeFileSync(
     runtimePath,
-    '#!/bin/sh\necho $$ > "$5"\ngrep -q sleep "$3" && sleep 100\necho out\necho err >&2\nexit 7\n',
+    `#!/bin/sh
+{ while kill -0 $$; do :; done 2>/dev/null
+grep -q sleep "$4" && sleep 100; echo out; echo err >&2; exit 7; } & echo $! > "$6"
+`,
   );
   chmodSync(runtimePath, 0o755);
 

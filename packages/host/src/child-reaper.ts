@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import { isMainThread } from 'node:worker_threads';
 import { RuntimeError } from '@gantry/errors';
 import { lastErrno, lazily } from './libc.ts';
+import { StrayChildren } from './stray-children.ts';
 import { systemError } from './system-error.ts';
 
 const waitpid = lazily<[number, Uint8Array, number]>('waitpid', ['int', 'void *', 'int']);
@@ -15,6 +16,7 @@ export interface ProcessExit {
 }
 
 interface Child {
+  readonly kind: 'started' | 'orphan';
   resolve(exit: ProcessExit): void;
   reject(error: Error): void;
 }
@@ -28,6 +30,7 @@ class ChildReaper {
   readonly #children = new Map<number, Child>();
   // A listener for a signal does not keep a process alive, and a child should.
   readonly #alive = setInterval(() => undefined, longestMs).unref();
+  #strays: StrayChildren | undefined;
 
   constructor() {
     if (!isMainThread) {
@@ -36,12 +39,25 @@ class ChildReaper {
     process.on('SIGCHLD', () => this.#reap());
   }
 
-  /** Resolves once `pid`, which was started in this very turn, has ended and is reaped. */
-  reap(pid: number): Promise<ProcessExit> {
+  /** Resolves once `pid`, which was started in this very turn or is an orphan that came to us, has ended and is reaped. */
+  reap(pid: number, kind: Child['kind'] = 'started'): Promise<ProcessExit> {
     const { promise, resolve, reject } = Promise.withResolvers<ProcessExit>();
-    this.#children.set(pid, { resolve, reject });
-    this.#alive.ref();
+    this.#children.set(pid, { kind, resolve, reject });
+    if (kind === 'started') {
+      this.#alive.ref();
+    } else {
+      // It may have ended before its parent: then no signal comes any more.
+      this.#ask(pid);
+    }
     return promise;
+  }
+
+  /** From now on there may be children that nobody asks for. */
+  expectStrays(): void {
+    this.#strays ??= new StrayChildren(
+      (pid) => this.#children.has(pid),
+      (pid) => waitpid()(pid, Buffer.alloc(4), noHang),
+    );
   }
 
   has(pid: number): boolean {
@@ -49,20 +65,26 @@ class ChildReaper {
   }
 
   #reap(): void {
-    const status = Buffer.alloc(4);
-    for (const [pid, child] of this.#children) {
-      const result = waitpid()(pid, status, noHang);
-      if (result === 0) {
-        continue;
-      }
-      this.#children.delete(pid);
-      if (result === pid) {
-        child.resolve(exitOf(status.readInt32LE(0)));
-      } else {
-        child.reject(systemError(lastErrno(), `wait for process ${String(pid)}`));
-      }
+    for (const pid of this.#children.keys()) {
+      this.#ask(pid);
     }
-    if (this.#children.size === 0) {
+    this.#strays?.lookSoon();
+  }
+
+  #ask(pid: number): void {
+    const status = Buffer.alloc(4);
+    const result = waitpid()(pid, status, noHang);
+    const child = this.#children.get(pid);
+    if (result === 0 || child === undefined) {
+      return;
+    }
+    this.#children.delete(pid);
+    if (result === pid) {
+      child.resolve(exitOf(status.readInt32LE(0)));
+    } else {
+      child.reject(systemError(lastErrno(), `wait for process ${String(pid)}`));
+    }
+    if (![...this.#children.values()].some(({ kind }) => kind === 'started')) {
       this.#alive.unref();
     }
   }

@@ -1,3 +1,4 @@
+export { adoptOrphans, reapOrphan } from './adopt-orphans.ts';
 export { type CgroupOptions, listCgroupProcesses, removeCgroup } from './cgroup.ts';
 export {
   type CgroupHierarchy,
@@ -6,6 +7,7 @@ export {
   detectCgroups,
 } from './cgroup-layout.ts';
 export type { ProcessExit } from './child-reaper.ts';
+export { type ConsoleSocket, listenForConsole } from './console-socket.ts';
 export { type DirectoryUsage, directoryUsage } from './directory-usage.ts';
 export { faultPoint } from './fault-point.ts';
 export { labelTree } from './file-label.ts';
@@ -38,18 +40,20 @@ export {
 } from './namespace-worker.ts';
 export { type IpFamily, type NetnsSockets, startNetnsSockets } from './netns-sockets.ts';
 export { identifyProcess, isRunning, type ProcessId, signalProcess } from './process-id.ts';
-export { openPseudoTerminal, type PseudoTerminal } from './pseudo-terminal.ts';
 export { resolveInRoot } from './resolve-in-root.ts';
 export { type RunOptions, type RunResult, run } from './run.ts';
 export { sealedProgram } from './sealed-program.ts';
 export { connectSeqpacket } from './seqpacket.ts';
+export { spreadDirectories } from './spread-directories.ts';
 export {
+  type Owner,
   type StartedProcess,
   type StartOptions,
   type Stdio,
   startProcess,
 } from './start-process.ts';
 export { hasCode, SystemError } from './system-error.ts';
+export { TerminalMaster } from './terminal-master.ts';
 export { unmount } from './unmount.ts';
 export {
   createUserNamespace,

@@ -1,7 +1,9 @@
+import { fchownSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { closeFd } from './libc.ts';
 import { openPipe } from './pipe.ts';
+import type { Owner } from './start-process.ts';
 
 /** A pipe for what a child reads. */
 export interface InputPipe {
@@ -11,11 +13,14 @@ export interface InputPipe {
   closePeer(): void;
 }
 
-/** Opens one. Ending the stream is the child's end of file. */
-export function openInputPipe(): InputPipe {
+/** Opens one, which is `owner`'s, ours when absent. Ending the stream is the child's end of file. */
+export function openInputPipe(owner?: Owner): InputPipe {
   const { readFd, writeFd } = openPipe();
   let stream: Socket;
   try {
+    if (owner !== undefined) {
+      fchownSync(readFd, owner.uid, owner.gid);
+    }
     // Its other end stays blocking: the two have flags of their own.
     stream = new Socket({ fd: writeFd, readable: false, writable: true });
   } catch (error) {

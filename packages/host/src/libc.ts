@@ -64,3 +64,8 @@ const close = lazily<[number]>('close', ['int']);
 export function closeFd(fd: number): void {
   close()(fd);
 }
+
+/** Where the bytes of a buffer are, for a struct that points to them; the caller keeps the buffer until the call is over. */
+export function pointerTo(buffer: Uint8Array): bigint {
+  return libc().koffi.address(buffer);
+}

@@ -33,7 +33,7 @@ test('a child reads it raw, and finds the size that was set', async () => {
   terminal.closePeer();
   const output = textOf(terminal.stream);
   terminal.stream.write('a\r\x03\x04');
-  assert.equal(await output, '33 121\r\n   a  \\r 003 004\r\nyes\r\n');
+  assert.equal(await output, '33 121\n   a  \\r 003 004\nyes\n');
   if (child.exitCode === null) {
     await once(child, 'exit');
   }
@@ -65,7 +65,7 @@ test('more input than the terminal holds waits for its reader, and all of it arr
   const output = textOf(terminal.stream);
   terminal.stream.write(data);
   const digest = createHash('sha256').update(data).digest('hex');
-  assert.equal(await output, `${digest}  -\r\n`);
+  assert.equal(await output, `${digest}  -\n`);
   assert.equal(child.exitCode ?? (await once(child, 'exit'))[0], 0);
 });
 
@@ -79,4 +79,31 @@ test('hanging up ends its reader, and no descriptor stays', async () => {
   terminal[Symbol.dispose]();
   await once(child, 'exit');
   assert.equal(terminalsOpen(), before);
+});
+
+test('what was written just before the end is read, also by who begins late', async () => {
+  using terminal = openPseudoTerminal();
+  // More than one read(2) of a terminal gives, less than it holds.
+  const size = 8000;
+  const child = spawn('head', ['-c', String(size), '/dev/zero'], {
+    stdio: [terminal.peerFd, terminal.peerFd, 'inherit'],
+  });
+  terminal.closePeer();
+  await once(child, 'exit');
+  assert.equal((await textOf(terminal.stream)).length, size);
+});
+
+test('a write that nobody reads does not outlive the other end', async () => {
+  using terminal = openPseudoTerminal();
+  const child = spawn('sh', ['-c', 'echo ready; read line'], {
+    stdio: [terminal.peerFd, terminal.peerFd, 'inherit'],
+  });
+  terminal.closePeer();
+  await once(terminal.stream, 'data');
+  // Far more than it holds.
+  const written = new Promise((done) => terminal.stream.write(Buffer.alloc(1 << 20), done));
+  child.kill();
+  await written;
+  await textOf(terminal.stream);
+  await new Promise((done) => terminal.stream.end('more', () => done(undefined)));
 });

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { adoptDescriptor } from './adopt-descriptor.ts';
 import { closeFd, lastErrno, lazily } from './libc.ts';
 import { requireCleanPath, systemError } from './system-error.ts';
+import { unixAddress } from './unix-address.ts';
 
 const socket = lazily<[number, number, number]>('socket', ['int', 'int', 'int']);
 const connect = lazily<[number, Uint8Array, number]>('connect', ['int', 'void *', 'int']);
@@ -14,7 +15,6 @@ const seqpacket = 5 | 0o4000 | 0o2000000; // SOCK_SEQPACKET | SOCK_NONBLOCK | SO
 const pathOnly = 0o10000000; // O_PATH
 const again = 11; // EAGAIN: its queue of connections is full
 const retryMs = 5;
-const sunPathBytes = 108;
 
 /**
  * Connects to the SOCK_SEQPACKET socket at `path`, however long that is. Each 'data' event is one
@@ -31,7 +31,7 @@ export async function connectSeqpacket(
   // By way of the directory's descriptor, for a socket's path has no more than 107 bytes.
   const directory = openSync(dirname(path), pathOnly | constants.O_DIRECTORY);
   try {
-    const address = addressOf(`/proc/self/fd/${String(directory)}/${basename(path)}`, doing);
+    const address = unixAddress(`/proc/self/fd/${String(directory)}/${basename(path)}`, doing);
     for (;;) {
       const errno = tryConnect(address, doing);
       if (typeof errno !== 'number') {
@@ -59,15 +59,4 @@ function tryConnect(address: Buffer, doing: string): Socket | number {
     return errno;
   }
   return adoptDescriptor(fd, { allowHalfOpen: true });
-}
-
-/** struct sockaddr_un. */
-function addressOf(path: string, doing: string): Buffer {
-  const address = Buffer.alloc(2 + sunPathBytes);
-  if (Buffer.byteLength(path) >= sunPathBytes) {
-    throw systemError(36, doing); // ENAMETOOLONG: the name of the socket itself.
-  }
-  address.writeUInt16LE(unix, 0);
-  address.write(path, 2);
-  return address;
 }

@@ -1,3 +1,4 @@
+import { fchownSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { RuntimeError } from '@gantry/errors';
@@ -23,6 +24,13 @@ export interface StartOptions {
   readonly cwd?: string | undefined;
   /** Puts it at the head of a process group, or of a session, of its own. */
   readonly leads?: 'group' | 'session' | undefined;
+  /** Whose the pipes and inputs are that are made for it; ours when absent. Who may open them again goes by that. */
+  readonly owner?: Owner | undefined;
+}
+
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 /** A child of this process, which it keeps alive until the child has ended. */
@@ -61,7 +69,9 @@ export function startProcess(
       return stdio;
     }
     if (stdio !== 'output') {
-      return handedOn.adopt(openMemory('input', stdio, 'data'), closeFd);
+      const memory = handedOn.adopt(openMemory('input', stdio, 'data'), closeFd);
+      giveTo(memory, options.owner);
+      return memory;
     }
     const { readFd, writeFd } = openPipe();
     handedOn.adopt(writeFd, closeFd);
@@ -69,6 +79,7 @@ export function startProcess(
       fd,
       undo.adopt(readerOf(readFd), (socket) => socket.destroy()),
     );
+    giveTo(writeFd, options.owner);
     return writeFd;
   });
   const pid = spawn(command, args, fds, options);
@@ -104,6 +115,12 @@ function spawn(
       throw new RuntimeError('failed-precondition', missingTool(command), { cause: error });
     }
     throw error;
+  }
+}
+
+function giveTo(fd: number, owner: Owner | undefined): void {
+  if (owner !== undefined) {
+    fchownSync(fd, owner.uid, owner.gid);
   }
 }
 

@@ -26,6 +26,7 @@ const kinds: Readonly<Record<string, ErrorKind>> = {
 
 /** Those that libuv, and so Node, has no name for. */
 const unnamed: Readonly<Record<number, readonly [name: string, text: string]>> = {
+  10: ['ECHILD', 'no child processes'],
   15: ['ENOTBLK', 'block device required'],
 };
 

@@ -1,1 +1,2 @@
 export { diffHosts, type HostScope, type HostSnapshot, snapshotHost } from './host-snapshot.ts';
+export { openPseudoTerminal, type PseudoTerminal } from './pseudo-terminal.ts';

@@ -54,7 +54,7 @@ test('an instance has a directory for itself and leaves none', async (t) => {
     const [first, second] = [directory.next(), directory.next()];
     assert.equal(
       new Set<string>([first, second].flatMap((files) => Object.values<string>({ ...files }))).size,
-      4,
+      6,
     );
     assert.equal(statSync(join(dir, 'exec', 'a')).mode & 0o777, 0o700);
   }

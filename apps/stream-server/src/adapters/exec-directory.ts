@@ -8,6 +8,8 @@ import { killLeftovers } from './leftovers.ts';
 export interface ExecFiles {
   readonly process: string;
   readonly pid: string;
+  /** Where the runtime delivers a terminal. */
+  readonly console: string;
 }
 
 /**
@@ -39,7 +41,7 @@ export class ExecDirectory implements AsyncDisposable {
   next(): ExecFiles {
     this.#count += 1;
     const base = join(this.#path, String(this.#count));
-    return { process: `${base}.json`, pid: `${base}.pid` };
+    return { process: `${base}.json`, pid: `${base}.pid`, console: `${base}.sock` };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { CappedOutput } from '../exec/capped-output.ts';
+import { stdioOwner } from '../exec/stdio-owner.ts';
 import type { ExecExit, ExecTarget, RunningExec } from '../ports.ts';
 import type { ExecFiles } from './exec-directory.ts';
 import { noInput, OciProcess } from './oci-process.ts';
@@ -25,7 +26,13 @@ export class OciExec implements RunningExec {
   ) {
     this.#onDisposed = onDisposed;
     const stdio = [noInput, 'output', 'output'] as const;
-    this.#process = new OciProcess({ target, command, tty: false, files, stdio });
+    this.#process = new OciProcess({
+      target,
+      command,
+      files,
+      stdio,
+      owner: stdioOwner(target.pid),
+    });
     this.#stdout = new CappedOutput(this.#process.output(1), maxOutputBytes);
     this.#stderr = new CappedOutput(this.#process.output(2), maxOutputBytes);
     this.drained = Promise.all([this.#stdout.ended, this.#stderr.ended]).then(() => undefined);
@@ -40,10 +47,6 @@ export class OciExec implements RunningExec {
 
   output(): { stdout: Uint8Array; stderr: Uint8Array } {
     return { stdout: this.#stdout.bytes(), stderr: this.#stderr.bytes() };
-  }
-
-  gone(signal: AbortSignal): Promise<void> {
-    return this.#process.gone(signal);
   }
 
   kill(): Promise<void> {

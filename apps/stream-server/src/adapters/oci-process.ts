@@ -1,12 +1,17 @@
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
+import { RuntimeError } from '@gantry/errors';
 import {
+  adoptOrphans,
   identifyProcess,
+  type Owner,
+  type ProcessExit,
+  reapOrphan,
   type StartedProcess,
   type Stdio,
   sealedProgram,
   startProcess,
-  waitForExit,
 } from '@gantry/host';
 import { processFile } from '../exec/process-file.ts';
 import { killDescendants, killFamily } from '../exec/process-tree.ts';
@@ -15,9 +20,6 @@ import type { ExecExit, ExecTarget } from '../ports.ts';
 import type { ExecFiles } from './exec-directory.ts';
 
 const killPauseMs = 20;
-/** What a runtime takes to end after its last child. */
-const lastPauseMs = 100;
-const pidFilePauseMs = 25;
 const killPatienceMs = 2000;
 
 /**
@@ -29,121 +31,153 @@ export const noInput: Stdio = new Uint8Array();
 export interface OciProcessOptions {
   readonly target: ExecTarget;
   readonly command: readonly string[];
-  readonly tty: boolean;
   readonly files: ExecFiles;
-  /** Of the runtime, which hands them on or copies them. */
+  /** Of the process, without a terminal; with one, of the runtime only. */
   readonly stdio: readonly [Stdio, Stdio, Stdio];
+  readonly owner?: Owner | undefined;
+  /** Where the runtime shall deliver the process's terminal; without one when absent. */
+  readonly consoleSocket?: string | undefined;
 }
 
 /**
- * One `<runtime> exec` in the foreground: it ends with the process and tells
- * its exit code. Its files are removed by `removeFiles`, also when the
- * constructor throws.
+ * One `<runtime> exec --detach`: the runtime ends when the process has been
+ * started, and we are the parent that the process gets then.
+ *
+ *     runtime ---> started (pid file) ---> exited: its code
+ *        +-------> not started: the runtime's words
+ *
+ * Its files are removed by `removeFiles`, also when the constructor throws.
  */
 export class OciProcess {
-  readonly #child: StartedProcess;
+  /** Resolves when the runtime has ended: whether there is, or was, a process. Never rejects. */
+  readonly started: Promise<boolean>;
+  readonly #runtime: StartedProcess;
   readonly #files: ExecFiles;
+  readonly #exit: Promise<number | undefined>;
+  #pid: number | undefined;
   #hasEnded = false;
 
-  constructor({ target, command, tty, files, stdio }: OciProcessOptions) {
+  constructor({ target, command, files, stdio, owner, consoleSocket }: OciProcessOptions) {
     this.#files = files;
+    const tty = consoleSocket !== undefined;
     writeFileSync(files.process, processFile(target.processJson, command, tty), { mode: 0o600 });
     const args = [
-      ...[...target.runtimeArgs, 'exec', '--process', files.process],
-      ...['--pid-file', files.pid, target.containerId],
+      ...[...target.runtimeArgs, 'exec', '--detach', '--process', files.process],
+      ...['--pid-file', files.pid, ...(tty ? ['--console-socket', consoleSocket] : [])],
+      target.containerId,
     ];
-    try {
-      this.#child = startProcess(sealedProgram(target.runtimePath), args, {
-        stdio,
-        env: runtimeEnvironment(),
-      });
-    } catch (error) {
+    using undo = new DisposableStack();
+    undo.defer(() => {
       this.removeFiles();
-      throw error;
-    }
+    });
+    const adoption = undo.use(adoptOrphans());
+    const runtime = startProcess(sealedProgram(target.runtimePath), args, {
+      ...{ stdio, owner, env: runtimeEnvironment() },
+    });
+    this.#runtime = runtime;
+    undo.move();
+    const { promise: started, resolve: tellStarted } = Promise.withResolvers<boolean>();
+    this.started = started;
+    this.#exit = this.#follow(runtime, adoption, tellStarted);
+    this.#exit.catch(() => undefined);
   }
 
   output(fd: number): ReturnType<StartedProcess['output']> {
-    return this.#child.output(fd);
-  }
-
-  /** Whether the process has been started, as far as the runtime has told yet. */
-  get isStarted(): boolean {
-    return (statSync(this.#files.pid, { throwIfNoEntry: false })?.size ?? 0) > 0;
+    return this.#runtime.output(fd);
   }
 
   /** How it ended; `words` gives all that the runtime itself has said. Called once. */
   async waitForExit(words: () => Promise<Buffer>): Promise<ExecExit> {
-    const { exitCode: code } = await this.#child.exited.finally(() => {
-      this.#hasEnded = true;
-    });
-    if (code === 0 || this.isStarted) {
-      // Without a code the runtime itself was killed, and its process with it.
-      return { started: true, exitCode: code ?? 137 };
+    const exitCode = await this.#exit;
+    if (exitCode !== undefined) {
+      return { started: true, exitCode };
     }
     const said = runtimeWords((await words()).toString());
-    return { started: false, words: said || `the runtime ended with code ${String(code)}` };
+    const { exitCode: code, signal } = await this.#runtime.exited;
+    const end = signal ?? `code ${String(code)}`;
+    return { started: false, words: said || `the runtime ended with ${end}` };
   }
 
   /**
-   * Resolves once the process itself has ended. The pid file tells which it is;
-   * it is looked for, as few nodes have a time for draining set.
-   */
-  async gone(signal: AbortSignal): Promise<void> {
-    while (!this.isStarted) {
-      await delay(pidFilePauseMs, undefined, { signal });
-    }
-    const process = await identifyProcess(Number(readFileSync(this.#files.pid, 'utf8')));
-    if (process !== undefined) {
-      await waitForExit(process, { signal });
-    }
-  }
-
-  /** Sends a signal to the runtime, which hands on most of them; false when it has ended. */
-  signal(signal: NodeJS.Signals): boolean {
-    return this.#child.kill(signal);
-  }
-
-  /**
-   * The runtime is left to reap its process, which would stay a zombie
-   * otherwise, and to end by itself. One that only waits for the outputs, or
-   * for a frozen container, is killed in the end with what is left.
+   * Kills the process and what it has started, or the runtime and what that
+   * has, and waits for them to be reaped; for those in a frozen container no longer than a while.
    */
   async kill(): Promise<void> {
-    const runtime = await identifyProcess(this.#child.pid);
-    if (runtime === undefined) {
-      return;
-    }
     const deadline = performance.now() + killPatienceMs;
     while (!this.#hasEnded && performance.now() < deadline) {
-      const isStarted = this.isStarted;
-      const killed = await killDescendants(runtime.pid);
-      const isLast = isStarted && killed === 0;
-      await this.endWithin(isLast ? lastPauseMs : killPauseMs);
-      if (isLast) {
-        break;
-      }
+      await (this.#pid === undefined ? killDescendants(this.#runtime.pid) : this.#killAll());
+      await this.#endWithin(killPauseMs);
     }
     if (!this.#hasEnded) {
-      await killFamily(runtime);
-      await this.endWithin(killPatienceMs);
+      await this.#killAll();
+      await this.#endWithin(killPatienceMs);
     }
-  }
-
-  /** Waits for the runtime to end, but no longer than that; whether it has. */
-  async endWithin(ms: number): Promise<boolean> {
-    const pause = new AbortController();
-    const late = delay(ms, undefined, { signal: pause.signal });
-    await Promise.allSettled([Promise.race([this.#child.exited, late])]);
-    pause.abort();
-    await late.catch(() => undefined);
-    return this.#hasEnded;
   }
 
   removeFiles(): void {
     rmSync(this.#files.process, { force: true });
     rmSync(this.#files.pid, { force: true });
   }
+
+  /** The exit code; undefined when it never ran. */
+  async #follow(
+    runtime: StartedProcess,
+    adoption: Disposable,
+    tellStarted: (isStarted: boolean) => void,
+  ): Promise<number | undefined> {
+    try {
+      const { exitCode } = await runtime.exited;
+      // A runtime that was killed later than it had written this has left a process all the same.
+      const pid = this.#recordedPid();
+      adoption[Symbol.dispose]();
+      if (pid === undefined) {
+        tellStarted(false);
+        if (exitCode === 0) {
+          throw new RuntimeError('internal', 'the runtime told no pid');
+        }
+        return undefined;
+      }
+      this.#pid = pid;
+      const exit = reapOrphan(pid);
+      tellStarted(true);
+      return codeOf(await exit);
+    } finally {
+      tellStarted(false);
+      adoption[Symbol.dispose]();
+      this.#hasEnded = true;
+    }
+  }
+
+  #recordedPid(): number | undefined {
+    if (statSync(this.#files.pid, { throwIfNoEntry: false }) === undefined) {
+      return undefined;
+    }
+    return Number(readFileSync(this.#files.pid, 'latin1')) || undefined;
+  }
+
+  async #killAll(): Promise<void> {
+    const process = await identifyProcess(this.#pid ?? this.#runtime.pid);
+    if (process !== undefined && !this.#hasEnded) {
+      await killFamily(process);
+    }
+  }
+
+  async #endWithin(ms: number): Promise<void> {
+    const pause = new AbortController();
+    const late = delay(ms, undefined, { signal: pause.signal });
+    await Promise.allSettled([Promise.race([this.#exit, late])]);
+    pause.abort();
+    await late.catch(() => undefined);
+  }
+}
+
+/** As shells and both peers have it: 128 and the signal's number. */
+function codeOf({ exitCode, signal }: ProcessExit): number {
+  if (exitCode !== null) {
+    return exitCode;
+  }
+  const known = Object.entries(constants.signals).find(([name]) => name === signal);
+  return 128 + (known?.[1] ?? Number(signal?.slice('SIG'.length)));
 }
 
 /** Bare: runc would hand on descriptors for a LISTEN_FDS that was meant for us. */

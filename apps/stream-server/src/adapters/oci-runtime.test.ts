@@ -10,12 +10,12 @@ import { OciRuntime } from './oci-runtime.ts';
 
 /*
  * The adapter with a shell script in the runtime's place: it is called as
- * `script --root X exec --process FILE --pid-file FILE ID`.
+ * `script --root X exec --detach --process FILE --pid-file FILE ID`.
  */
 async function setUp(t: TestContext, script: string) {
   const dir = mkdtempSync(join(tmpdir(), 'gantry-oci-'));
   const runtimePath = join(dir, 'runtime');
-  writeFileSync(runtimePath, `#!/bin/sh\nprocess=$5 pidfile=$7 id=$8\n${script}\n`);
+  writeFileSync(runtimePath, `#!/bin/sh\nprocess=$6 pidfile=$8 id=$9\n${script}\n`);
   chmodSync(runtimePath, 0o755);
   const log = createLogger({ service: 'stream', instance: 'i1', level: 'error' });
   const directory = await ExecDirectory.open(dir, 'i1', log);
@@ -29,17 +29,20 @@ async function setUp(t: TestContext, script: string) {
     containerId: 'c1',
     runtimePath,
     runtimeArgs: ['--root', '/x', '--log', '/y'].slice(0, 2),
+    pid: 0,
     processJson: new TextEncoder().encode('{"cwd":"/srv"}'),
   };
   return { runtime, target, execDir: join(dir, 'exec', 'i1') };
 }
 
-const ran = 'echo $$ > $pidfile';
+/** Leaves a process behind, as a runtime does; it begins when the runtime has gone, for a shell would reap it. */
+const leave = (script: string): string =>
+  `{ while kill -0 $$; do :; done 2>/dev/null; ${script}\n} & echo $! > $pidfile`;
 
 test('the runtime gets process file and pid file, and its outputs are told apart', async (t) => {
   const { runtime, target, execDir } = await setUp(
     t,
-    `${ran}; cat $process; echo "$1 $2 $3 $4 $6 $id" >&2; exit 3`.replace('$process', '"$process"'),
+    leave('cat "$process"; echo "$1 $2 $3 $4 $5 $7 $id" >&2; exit 3'),
   );
   {
     await using exec = runtime.exec(target, ['ls', '-l']);
@@ -51,7 +54,10 @@ test('the runtime gets process file and pid file, and its outputs are told apart
       args: ['ls', '-l'],
       terminal: false,
     });
-    assert.equal(Buffer.from(stderr).toString(), '--root /x exec --process --pid-file c1\n');
+    assert.equal(
+      Buffer.from(stderr).toString(),
+      '--root /x exec --detach --process --pid-file c1\n',
+    );
     assert.notDeepEqual(readdirSync(execDir), []);
   }
   assert.deepEqual(readdirSync(execDir), []);
@@ -60,7 +66,7 @@ test('the runtime gets process file and pid file, and its outputs are told apart
 test('outputs are pipes that a program may open again', async (t) => {
   const { runtime, target } = await setUp(
     t,
-    `${ran}; echo one > /dev/stdout; echo two > /proc/self/fd/2`,
+    leave('echo one > /dev/stdout; echo two > /proc/self/fd/2'),
   );
   await using exec = runtime.exec(target, ['x']);
   assert.deepEqual(await exec.exited, { started: true, exitCode: 0 });
@@ -73,7 +79,7 @@ test('outputs are pipes that a program may open again', async (t) => {
 test('nothing of our environment but the path is the runtime’s business', async (t) => {
   process.env['LISTEN_FDS'] = '2';
   t.after(() => delete process.env['LISTEN_FDS']);
-  const { runtime, target } = await setUp(t, `${ran}; echo "$LISTEN_FDS,$HOME,$PATH"`);
+  const { runtime, target } = await setUp(t, leave('echo "$LISTEN_FDS,$HOME,$PATH"'));
   await using exec = runtime.exec(target, ['x']);
   await exec.exited;
   await exec.drained;
@@ -114,16 +120,49 @@ test('what can not be spawned at all leaves nothing', async (t) => {
   assert.deepEqual(readdirSync(execDir), []);
 });
 
-test('a kill ends a runtime that does not end by itself, and all it started', async (t) => {
-  const { runtime, target } = await setUp(t, `${ran}; sleep 100 & sleep 100; exec sleep 100`);
+for (const [what, script, exitCode] of [
+  ['its code', leave('exit 5'), 5],
+  ['its signal', leave('exec sh -c "kill -TERM \\$\\$"'), 143],
+  [
+    'its code, also when it ends before the runtime',
+    '{ while grep -q "^runtime" /proc/$$/comm; do :; done; exit 6; } & echo $! > $pidfile; exec sleep 0.3',
+    6,
+  ],
+] as const) {
+  test(`the exit of a process is ${what}`, async (t) => {
+    const { runtime, target } = await setUp(t, script);
+    await using exec = runtime.exec(target, ['x']);
+    assert.deepEqual(await exec.exited, { started: true, exitCode });
+  });
+}
+
+test('a runtime that says it was well and tells no pid is at fault', async (t) => {
+  const { runtime, target } = await setUp(t, 'exit 0');
+  await using exec = runtime.exec(target, ['x']);
+  await assert.rejects(exec.exited, { kind: 'internal', message: /told no pid/ });
+});
+
+test('a kill ends the process and all it started, once the runtime has ended', async (t) => {
+  const { runtime, target } = await setUp(t, leave('sleep 100 & sleep 100; sleep 100'));
   await using exec = runtime.exec(target, ['x']);
   await exec.kill();
-  assert.equal((await exec.exited).started, true);
+  assert.deepEqual(await exec.exited, { started: true, exitCode: 137 });
+  await exec.drained;
+});
+
+test('a kill ends a runtime that does not end by itself, and all it started', async (t) => {
+  const { runtime, target } = await setUp(t, `sleep 100 & exec sleep 100`);
+  await using exec = runtime.exec(target, ['x']);
+  await exec.kill();
+  assert.deepEqual(await exec.exited, {
+    started: false,
+    words: 'the runtime ended with SIGKILL',
+  });
   await exec.drained;
 });
 
 test('disposing of the runtime ends what still runs', async (t) => {
-  const { runtime, target, execDir } = await setUp(t, `${ran}; sleep 100; exit 137`);
+  const { runtime, target, execDir } = await setUp(t, leave('sleep 100'));
   const exec = runtime.exec(target, ['x']);
   await runtime[Symbol.asyncDispose]();
   await exec.exited;

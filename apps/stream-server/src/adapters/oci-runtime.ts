@@ -11,7 +11,7 @@ import { OciExec } from './oci-exec.ts';
 import { PipedExec } from './piped-exec.ts';
 import { TerminalExec } from './terminal-exec.ts';
 
-/** Runs `<runtime> exec`, in the foreground: it ends with the process and tells its exit code. */
+/** Runs `<runtime> exec --detach` and is the parent of the processes that it leaves. */
 export class OciRuntime implements Runtime, StreamingRuntime, AsyncDisposable {
   readonly #directory: ExecDirectory;
   readonly #running = new Set<RunningExec | StreamedExec>();

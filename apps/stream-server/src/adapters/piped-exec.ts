@@ -3,6 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openInputPipe } from '@gantry/host';
 import { StartGate } from '../exec/start-gate.ts';
+import { stdioOwner } from '../exec/stdio-owner.ts';
 import type { ExecExit, ExecTarget, StreamedExec } from '../ports.ts';
 import type { ExecFiles } from './exec-directory.ts';
 import { noInput, OciProcess } from './oci-process.ts';
@@ -29,7 +30,8 @@ export class PipedExec implements StreamedExec {
   ) {
     this.#onDisposed = options.onDisposed;
     using undo = new DisposableStack();
-    const input = options.stdin ? openInputPipe() : undefined;
+    const owner = stdioOwner(target.pid);
+    const input = options.stdin ? openInputPipe(owner) : undefined;
     if (input !== undefined) {
       undo.defer(() => input.stream.destroy());
       this.stdin = input.stream;
@@ -38,7 +40,7 @@ export class PipedExec implements StreamedExec {
     }
     try {
       this.#process = new OciProcess({
-        ...{ target, command, tty: false, files: options.files },
+        ...{ target, command, owner, files: options.files },
         stdio: [input?.fd ?? noInput, 'output', 'output'],
       });
     } finally {
@@ -46,7 +48,7 @@ export class PipedExec implements StreamedExec {
     }
     this.stdout = this.#process.output(1);
     const stderr = this.#process.output(2);
-    const gate = new StartGate(() => this.#process.isStarted);
+    const gate = new StartGate(this.#process.started);
     this.stderr = gate;
     stderr.once('error', () => gate.end());
     stderr.pipe(gate);
@@ -61,10 +63,6 @@ export class PipedExec implements StreamedExec {
 
   resize(): void {
     // There is nothing to resize.
-  }
-
-  gone(signal: AbortSignal): Promise<void> {
-    return this.#process.gone(signal);
   }
 
   /** As both peers have it: the process sees the end of its input and runs on. */

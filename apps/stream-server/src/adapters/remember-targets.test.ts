@@ -19,6 +19,7 @@ function setUp() {
               containerId: id.padEnd(8, '0'),
               runtimePath: '/runc',
               runtimeArgs: [],
+              pid: 0,
               processJson: new Uint8Array(),
             });
       },

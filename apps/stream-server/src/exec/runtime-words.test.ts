@@ -16,6 +16,11 @@ const cases: readonly [what: string, stderr: string, words: string][] = [
   ['runc with an escape that JSON has not', 'level=error msg="a\\x00"', '"a\\x00"'],
   ['JSON', '{"level":"error","msg":"no such file","time":"x"}\n', 'no such file'],
   ['crun', 'executable file `nope` not found\n\n', 'executable file `nope` not found'],
+  [
+    'crun on a terminal',
+    '\u001b[1;31m2026-11-22T21:18:33.378299Z: executable file `nope` not found\u001b[0m\r\n',
+    'executable file `nope` not found',
+  ],
   ['several plain lines', 'one\ntwo\n', 'one; two'],
   ['JSON of another kind', '{"a":1}', '{"a":1}'],
   ['nothing', ' \n', ''],

@@ -1,11 +1,17 @@
 const maxLength = 4096;
+/** What crun puts around a line on a terminal: a colour, and the time. */
+const colour = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g');
+const time = /^\d{4}-\d\d-\d\dT[\d:.]+Z: /;
 
 /**
  * Why a runtime could not start a process, from its stderr: the message of
  * its last line of log (runc writes logrus text or JSON), else all it wrote.
  */
 export function runtimeWords(stderr: string): string {
-  const lines = stderr.split('\n').filter((line) => line.trim() !== '');
+  const lines = stderr
+    .split(/\r?\n/)
+    .map((line) => line.replace(colour, '').replace(time, ''))
+    .filter((line) => line.trim() !== '');
   const told = lines.map(messageOfLine).filter((message) => message !== undefined);
   return (told.at(-1) ?? lines.join('; ')).trim().slice(0, maxLength);
 }

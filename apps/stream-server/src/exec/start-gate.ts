@@ -1,6 +1,5 @@
 import { Transform, type TransformCallback } from 'node:stream';
 
-const pollMs = 10;
 const maxHeldBytes = 64 << 10;
 
 /**
@@ -8,15 +7,20 @@ const maxHeldBytes = 64 << 10;
  * held back: when the process never runs, it is the runtime that spoke.
  */
 export class StartGate extends Transform {
-  readonly #isStarted: () => boolean;
+  readonly #started: Promise<boolean>;
   #isOpen = false;
   #held: Buffer[] = [];
   #heldBytes = 0;
-  #timer: NodeJS.Timeout | undefined;
 
-  constructor(isStarted: () => boolean) {
+  /** `started` tells whether the process runs or ran; it never rejects. */
+  constructor(started: Promise<boolean>) {
     super();
-    this.#isStarted = isStarted;
+    this.#started = started.then((isStarted) => {
+      if (isStarted && !this.destroyed) {
+        this.#open();
+      }
+      return isStarted;
+    });
   }
 
   /** What was held back and never let pass. */
@@ -25,7 +29,7 @@ export class StartGate extends Transform {
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    if (this.#tryOpen()) {
+    if (this.#isOpen) {
       done(null, chunk);
       return;
     }
@@ -33,38 +37,25 @@ export class StartGate extends Transform {
     this.#heldBytes += chunk.length;
     if (this.#heldBytes < maxHeldBytes) {
       done();
-      this.#timer ??= setInterval(() => this.#tryOpen(), pollMs);
     } else {
       // A runtime never says as much: whoever does waits until it is known who it is.
-      clearInterval(this.#timer);
-      this.#timer = setInterval(() => {
-        if (this.#tryOpen()) {
-          done();
-        }
-      }, pollMs);
+      void this.#started.then(() => {
+        done();
+      });
     }
   }
 
   override _flush(done: TransformCallback): void {
-    this.#tryOpen();
-    clearInterval(this.#timer);
-    done();
+    void this.#started.then(() => {
+      done();
+    });
   }
 
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    clearInterval(this.#timer);
-    done(error);
-  }
-
-  #tryOpen(): boolean {
-    if (!this.#isOpen && this.#isStarted()) {
-      this.#isOpen = true;
-      clearInterval(this.#timer);
-      for (const chunk of this.#held) {
-        this.push(chunk);
-      }
-      this.#held = [];
+  #open(): void {
+    this.#isOpen = true;
+    for (const chunk of this.#held) {
+      this.push(chunk);
     }
-    return this.#isOpen;
+    this.#held = [];
   }
 }

@@ -10,6 +10,7 @@ const target: ExecTarget = {
   containerId: 'c1full',
   runtimePath: '/usr/sbin/runc',
   runtimeArgs: [],
+  pid: 0,
   processJson: new Uint8Array(),
 };
 
@@ -17,11 +18,9 @@ function setUp(drainTimeoutMs = 0, again?: RuntimeError) {
   const events: string[] = [];
   const exited = Promise.withResolvers<ExecExit>();
   const drained = Promise.withResolvers<void>();
-  const gone = Promise.withResolvers<void>();
   const exec: RunningExec = {
     exited: exited.promise,
     drained: drained.promise,
-    gone: () => gone.promise,
     output: () => ({ stdout: Buffer.from('out'), stderr: Buffer.from('err') }),
     kill: () => {
       events.push('kill');
@@ -57,7 +56,7 @@ function setUp(drainTimeoutMs = 0, again?: RuntimeError) {
     handler(create(ExecSyncRequestSchema, { containerId: 'c1', cmd: ['ls', '-l'], ...init }), {
       signal: caller.signal,
     });
-  return { call, caller, events, exited, drained, gone };
+  return { call, caller, events, exited, drained };
 }
 
 /** Lets everything that is ready run. */
@@ -206,14 +205,14 @@ test('a caller whose deadline passes is told so', async () => {
 
 test('outputs that others hold are given up after the configured time', async (t) => {
   mockTimers(t);
-  const { call, events, gone } = setUp(500);
+  const { call, events, exited } = setUp(500);
   const answer = assert.rejects(call(), {
     kind: 'unknown',
     message: /failed to drain exec process io in 500ms because io is still held/,
   });
   await settle();
   mock.timers.tick(10_000);
-  gone.resolve();
+  exited.resolve({ started: true, exitCode: 0 });
   await settle();
   mock.timers.tick(499);
   await settle();
@@ -225,12 +224,11 @@ test('outputs that others hold are given up after the configured time', async (t
 
 test('outputs that are closed in time are no trouble', async (t) => {
   mockTimers(t);
-  const { call, exited, drained, gone } = setUp(500);
+  const { call, exited, drained } = setUp(500);
   const answer = call();
-  gone.resolve();
+  exited.resolve({ started: true, exitCode: 1 });
   await settle();
   mock.timers.tick(499);
-  exited.resolve({ started: true, exitCode: 1 });
   drained.resolve();
   assert.equal((await answer).exitCode, 1);
 });

@@ -136,7 +136,7 @@ async function drained(
 ): Promise<number> {
   const done = new AbortController();
   const late = (async (): Promise<never> => {
-    await exec.gone(done.signal);
+    await exec.exited;
     await delay(timeoutMs, undefined, { signal: done.signal });
     throw new RuntimeError(
       'unknown',

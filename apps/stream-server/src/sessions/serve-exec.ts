@@ -100,7 +100,7 @@ async function notDrained(
     done.abort();
   };
   ended.then(stop, stop);
-  await exec.gone(done.signal);
+  await exec.exited;
   await delay(timeoutMs, undefined, { signal: done.signal });
   throw new Error(
     `failed to drain exec process io in ${String(timeoutMs)}ms because io is still held by other processes`,

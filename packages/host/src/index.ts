@@ -44,7 +44,6 @@ export { resolveInRoot } from './resolve-in-root.ts';
 export { type RunOptions, type RunResult, run } from './run.ts';
 export { sealedProgram } from './sealed-program.ts';
 export { connectSeqpacket } from './seqpacket.ts';
-export { spreadDirectories } from './spread-directories.ts';
 export {
   type Owner,
   type StartedProcess,

@@ -43,7 +43,7 @@ test('a plugin is told what is there, then of each event, and adjusts containers
   await dispatcher.notify(Event.RUN_POD_SANDBOX, { pod: pod('q') });
   const { adjust, update } = await dispatcher.adjustContainer(pod('q'), container('c'));
   const subject = { pod: pod('q'), container: container('c') };
-  const updates = await dispatcher.notify(Event.STOP_CONTAINER, subject);
+  const stopped = await dispatcher.notify(Event.STOP_CONTAINER, subject);
   await dispatcher.notify(Event.STOP_CONTAINER, subject);
   await dispatcher.notify(Event.REMOVE_CONTAINER, subject);
   await dispatcher.notify(Event.REMOVE_CONTAINER, subject);
@@ -60,6 +60,6 @@ test('a plugin is told what is there, then of each event, and adjusts containers
     ['ADDED=1'],
   );
   assert.equal(update[0]?.linux?.resources?.pids?.limit, 5n);
-  assert.equal(updates[0]?.linux?.resources?.cpu?.cpus, '1');
+  assert.equal(stopped.update[0]?.linux?.resources?.cpu?.cpus, '1');
   assert.equal(host.asked[0]?.update[0]?.containerId, 'old');
 });

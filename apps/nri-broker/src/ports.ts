@@ -4,6 +4,7 @@ import type {
   PodSandbox,
   UpdateContainersRequest,
 } from '@gantry/proto/nri';
+import type { ContainerOwners } from './events/container-owners.ts';
 
 /** What is there now. */
 export interface Snapshot {
@@ -17,12 +18,17 @@ export interface Snapshot {
   readonly stopped: readonly string[];
 }
 
+/** What is to be done to containers that stand. */
+export interface WantedUpdates extends Pick<UpdateContainersRequest, 'update' | 'evict'> {
+  /** Who wants what of it. */
+  readonly owners: ContainerOwners[];
+}
+
 /** Whoever owns the pods and containers: sandbox-service. */
 export interface PluginHost {
   snapshot(signal: AbortSignal): Promise<Snapshot>;
   /** Does what a plugin wants without having been asked; tells what could not be done. */
-  update(
-    request: Pick<UpdateContainersRequest, 'update' | 'evict'>,
-    signal: AbortSignal,
-  ): Promise<readonly ContainerUpdate[]>;
+  update(request: WantedUpdates, signal: AbortSignal): Promise<readonly ContainerUpdate[]>;
+  /** Who has changed what of a container, by its id or the beginning of it. Throws `not-found`. */
+  owners(containerId: string, signal: AbortSignal): Promise<ContainerOwners>;
 }

@@ -10,9 +10,10 @@ import { startBroker } from './start-broker.ts';
 export const service: ServiceDefinition = {
   name: 'nri',
   async start({ config, bus, log, metrics, signal }) {
+    const host = remotePluginHost(bus);
     const broker = await startBroker({
       config: config.nri,
-      host: remotePluginHost(bus),
+      host,
       log,
       metrics,
       signal,
@@ -20,7 +21,7 @@ export const service: ServiceDefinition = {
     return {
       handlers: new Map([
         ...busHandlers(Plugins, pluginsService(broker.dispatcher)),
-        ...busHandlers(PluginInspection, inspectionService(broker.dispatcher)),
+        ...busHandlers(PluginInspection, inspectionService(broker.dispatcher, host)),
       ]),
       [Symbol.asyncDispose]: () => broker[Symbol.asyncDispose](),
     };

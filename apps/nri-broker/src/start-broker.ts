@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { Config } from '@gantry/config';
 import { messageOf } from '@gantry/errors';
 import type { Logger, Registry } from '@gantry/telemetry';
+import { ownersOfUpdates } from './events/container-owners.ts';
 import { Dispatcher } from './events/dispatcher.ts';
 import { type AdmissionDeps, admitPlugin, type Candidate } from './plugins/admit-plugin.ts';
 import { launchPlugin } from './plugins/launch-plugin.ts';
@@ -52,7 +53,8 @@ export async function startBroker(deps: BrokerDeps): Promise<Broker> {
     update: (plugin, request, asked) => {
       const { update, evict } = request;
       log.info({ plugin, updates: update.length, evictions: evict.length }, 'asked by a plugin');
-      return host.update({ update, evict }, asked);
+      const owners = ownersOfUpdates(plugin, update);
+      return host.update({ update, evict, owners }, asked);
     },
   };
   const take = async (candidate: Candidate): Promise<void> => {

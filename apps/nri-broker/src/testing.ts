@@ -11,10 +11,10 @@ import {
   type ContainerUpdate,
   type PodSandbox,
   PodSandboxSchema,
-  type UpdateContainersRequest,
 } from '@gantry/proto/nri';
 import { newRegistry } from '@gantry/telemetry';
-import type { PluginHost, Snapshot } from './ports.ts';
+import type { ContainerOwners } from './events/container-owners.ts';
+import type { PluginHost, Snapshot, WantedUpdates } from './ports.ts';
 import { type Broker, startBroker } from './start-broker.ts';
 
 /** Pods and containers that a test says are there; keeps what plugins ask for. */
@@ -24,7 +24,7 @@ export class FakeHost implements PluginHost {
   stopping: string[] = [];
   stopped: string[] = [];
   failed: ContainerUpdate[] = [];
-  readonly asked: Pick<UpdateContainersRequest, 'update' | 'evict'>[] = [];
+  readonly asked: WantedUpdates[] = [];
   snapshots = 0;
 
   snapshot(): Promise<Snapshot> {
@@ -33,9 +33,13 @@ export class FakeHost implements PluginHost {
     return Promise.resolve({ pods, containers, stopping, stopped });
   }
 
-  update(request: Pick<UpdateContainersRequest, 'update' | 'evict'>): Promise<ContainerUpdate[]> {
+  update(request: WantedUpdates): Promise<ContainerUpdate[]> {
     this.asked.push(request);
     return Promise.resolve(this.failed);
+  }
+
+  owners(containerId: string): Promise<ContainerOwners> {
+    return Promise.resolve({ containerId, owners: [] });
   }
 }
 

@@ -39,6 +39,11 @@ export class Paths {
     return join(this.#state, 'events');
   }
 
+  /** What NRI plugins want of other containers and is not done yet: a directory an instance. */
+  get pluginUpdates(): string {
+    return join(this.#state, 'plugin-updates');
+  }
+
   lock(sandboxId: string): string {
     return join(this.locks, `${sandboxId}.lock`);
   }

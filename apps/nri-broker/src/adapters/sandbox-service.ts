@@ -26,5 +26,9 @@ export function remotePluginHost(bus: Bus): PluginHost {
       const { failed } = await client.updateContainers(request, { signal });
       return failed;
     },
+    async owners(prefix, signal) {
+      const { containerId, owners } = await client.getOwners({ containerId: prefix }, { signal });
+      return { containerId, owners };
+    },
   };
 }

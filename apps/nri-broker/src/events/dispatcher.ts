@@ -1,14 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DescMethodUnary } from '@bufbuild/protobuf';
 import { messageOf } from '@gantry/errors';
-import {
-  eventName,
-  MergedAdjustment,
-  MergedLimits,
-  MergedUpdates,
-  type OwnedField,
-  Owners,
-} from '@gantry/nri';
+import { eventName, MergedAdjustment, MergedLimits, MergedUpdates, Owners } from '@gantry/nri';
 import {
   type Container,
   type ContainerAdjustment,
@@ -26,6 +19,12 @@ import { synchronizePlugin } from '../plugins/admit-plugin.ts';
 import type { Plugin } from '../plugins/plugin.ts';
 import type { PluginHost } from '../ports.ts';
 import type { Validate } from '../validation/validate.ts';
+import {
+  type ContainerOwners,
+  containersOf,
+  ownersOf,
+  ownersOfUpdates,
+} from './container-owners.ts';
 import { KnownObjects } from './known-objects.ts';
 
 export interface DispatcherDeps {
@@ -45,11 +44,19 @@ export interface Subject {
   readonly resources?: LinuxResources;
 }
 
-export interface AdjustResult {
-  readonly adjust?: ContainerAdjustment;
-  readonly update: readonly ContainerUpdate[];
-  readonly evict: readonly ContainerEviction[];
+/** What plugins want of other containers, and who of them wants what. */
+export interface Updates {
+  readonly update: ContainerUpdate[];
+  readonly owners: ContainerOwners[];
 }
+
+/** `owners` has those of the container itself too. */
+export interface AdjustResult extends Updates {
+  readonly adjust?: ContainerAdjustment;
+  readonly evict: ContainerEviction[];
+}
+
+const noUpdates: Updates = { update: [], owners: [] };
 
 /** Events that a plugin can refuse; a refusal of others is only logged. */
 const refusable: ReadonlySet<Event> = new Set([
@@ -70,7 +77,6 @@ export class Dispatcher {
   readonly #deps: DispatcherDeps;
   readonly #mutex = new Mutex();
   readonly #known = new KnownObjects();
-  readonly #owners = new Map<string, readonly OwnedField[]>();
   readonly #failedSyncs = new Map<string, number>();
   #plugins: readonly Plugin[] = [];
   #gone: readonly Plugin[] = [];
@@ -86,11 +92,6 @@ export class Dispatcher {
 
   get count(): number {
     return this.#plugins.length;
-  }
-
-  /** Containers and who owns what in them. */
-  get owners(): ReadonlyMap<string, readonly OwnedField[]> {
-    return this.#owners;
   }
 
   /**
@@ -117,7 +118,8 @@ export class Dispatcher {
       }
     }, signal);
     if (update.length > 0) {
-      const failed = await host.update({ update: [...update], evict: [] }, signal);
+      const owners = ownersOfUpdates(plugin.fullName, update);
+      const failed = await host.update({ update: [...update], evict: [], owners }, signal);
       if (failed.length > 0) {
         const containers = failed.map(({ containerId }) => containerId);
         log.warn({ plugin: plugin.fullName, containers }, 'updates at its start have failed');
@@ -129,14 +131,14 @@ export class Dispatcher {
    * Every event without an adjustment. Returns updates of other containers.
    * Throws `failed-precondition` where a plugin refuses one that it may refuse.
    */
-  notify(event: Event, subject: Subject, signal?: AbortSignal): Promise<ContainerUpdate[]> {
+  notify(event: Event, subject: Subject, signal?: AbortSignal): Promise<Updates> {
     return this.#mutex.run(() => {
       const { id } = subject.container ?? subject.pod;
       if (event === Event.RUN_POD_SANDBOX) {
         this.#known.made(subject);
       }
       if (stops.has(event) && !this.#known.stop(id)) {
-        return Promise.resolve([]);
+        return Promise.resolve(noUpdates);
       }
       if (removals.has(event)) {
         return this.#removed(event, id, subject);
@@ -169,9 +171,9 @@ export class Dispatcher {
         }
       }
       await this.#deps.validate({ pod, container, merged, plugins: consulted });
-      this.#owners.set(container.id, merged.owners.of(container.id));
-      const adjust = merged.result;
-      return { ...(adjust && { adjust }), update: merged.updates, evict: merged.evictions };
+      const { result: adjust, updates: update, evictions } = merged;
+      const owners = ownersOf(merged.owners, [container.id, ...containersOf(update)]);
+      return { ...(adjust && { adjust }), update, evict: [...evictions], owners };
     }, signal);
   }
 
@@ -183,7 +185,8 @@ export class Dispatcher {
     signal?: AbortSignal,
   ): Promise<Omit<AdjustResult, 'adjust'> & { readonly resources?: LinuxResources }> {
     return this.#mutex.run(async () => {
-      const merged = new MergedLimits(container.id, new Owners(), resources);
+      const owners = new Owners();
+      const merged = new MergedLimits(container.id, owners, resources);
       const evict: ContainerEviction[] = [];
       for (const plugin of this.#plugins) {
         if (plugin.wants(Event.UPDATE_CONTAINER)) {
@@ -198,8 +201,13 @@ export class Dispatcher {
           }
         }
       }
-      const { result } = merged;
-      return { ...(result && { resources: result }), update: merged.others, evict };
+      const { result, others: update } = merged;
+      return {
+        ...(result && { resources: result }),
+        update,
+        evict,
+        owners: ownersOf(owners, [container.id, ...containersOf(update)]),
+      };
     }, signal);
   }
 
@@ -235,21 +243,21 @@ export class Dispatcher {
     this.#gone = [plugin, ...this.#gone].slice(0, goneShown);
   }
 
-  async #removed(event: Event, id: string, subject: Subject): Promise<ContainerUpdate[]> {
-    const updates: ContainerUpdate[] = [];
+  async #removed(event: Event, id: string, subject: Subject): Promise<Updates> {
+    let updates = noUpdates;
     if (this.#known.stop(id)) {
       const stop = event === Event.REMOVE_CONTAINER ? Event.STOP_CONTAINER : Event.STOP_POD_SANDBOX;
-      updates.push(...(await this.#tellAll(stop, subject)));
+      updates = await this.#tellAll(stop, subject);
     }
     if (this.#known.remove(id)) {
       await this.#tellAll(event, subject);
     }
-    this.#owners.delete(id);
     return updates;
   }
 
-  async #tellAll(event: Event, subject: Subject): Promise<ContainerUpdate[]> {
-    const updates = new MergedUpdates(new Owners());
+  async #tellAll(event: Event, subject: Subject): Promise<Updates> {
+    const owners = new Owners();
+    const updates = new MergedUpdates(owners);
     for (const plugin of this.#plugins) {
       if (!plugin.wants(event)) {
         continue;
@@ -271,7 +279,8 @@ export class Dispatcher {
         );
       }
     }
-    return updates.all;
+    const { all: update } = updates;
+    return { update, owners: ownersOf(owners, containersOf(update)) };
   }
 }
 

@@ -15,24 +15,22 @@ export function pluginsService(dispatcher: Dispatcher): ServiceImpl<typeof Plugi
         ...(overhead && { overhead }),
         ...(resources && { resources }),
       };
-      return { update: await dispatcher.notify(event, subject, signal) };
+      return dispatcher.notify(event, subject, signal);
     },
     adjustContainer: async ({ pod, container }, { signal }: CallContext) => {
-      const result = await dispatcher.adjustContainer(
+      return dispatcher.adjustContainer(
         required(pod, 'pod'),
         required(container, 'container'),
         signal,
       );
-      return { ...result, update: [...result.update], evict: [...result.evict] };
     },
     adjustUpdate: async ({ pod, container, resources }, { signal }: CallContext) => {
-      const result = await dispatcher.adjustUpdate(
+      return dispatcher.adjustUpdate(
         required(pod, 'pod'),
         required(container, 'container'),
         resources ?? create(LinuxResourcesSchema),
         signal,
       );
-      return { ...result, update: [...result.update], evict: [...result.evict] };
     },
   };
 }

@@ -1,14 +1,27 @@
 import { messageOf, RuntimeError } from '@gantry/errors';
 import type { OciResources } from '@gantry/oci';
-import type { ContainerEviction, ContainerUpdate, LinuxResources } from '@gantry/proto/nri';
+import type { ContainerUpdate, LinuxResources } from '@gantry/proto/nri';
 import type { Logger } from '@gantry/telemetry';
 import { updateResources } from '../containers/update-resources.ts';
 import { readSpec, writeSpec } from '../pods/pod-steps.ts';
 import { beyondCri, criResources, isEmpty } from './cri-resources.ts';
+import { noteOwners, ownersFor } from './field-owners.ts';
+import type { Wanted } from './pending-updates.ts';
 import type { PluginParts } from './plugins.ts';
 
 /** A pod that is busy, maybe with the very plugin that asks, is not waited for longer. */
 const longestWaitMs = 1500;
+
+export interface ApplyOptions {
+  /** Ends the wait for pods that are busy; a short while when it is left out. */
+  readonly signal?: AbortSignal;
+}
+
+/** What could not be done, but for what may be ignored. */
+export interface Unapplied {
+  readonly failed: readonly ContainerUpdate[];
+  readonly reasons: readonly string[];
+}
 
 /** What plugins want of containers that stand already. Not to be called with the lock of a pod held. */
 export class AppliedUpdates {
@@ -20,17 +33,19 @@ export class AppliedUpdates {
     this.#log = log;
   }
 
-  /** Does what it can; returns those updates that failed and may not be ignored, with the reasons. */
+  /** Does what it can; throws nothing but the reason of an abort. */
   async apply(
-    updates: readonly ContainerUpdate[],
-    evictions: readonly ContainerEviction[],
-  ): Promise<{ readonly failed: readonly ContainerUpdate[]; readonly reasons: readonly string[] }> {
+    { update: updates, evict, owners }: Omit<Wanted, 'resources'>,
+    options: ApplyOptions = {},
+  ): Promise<Unapplied> {
     const failed: ContainerUpdate[] = [];
     const reasons: string[] = [];
     for (const update of updates) {
       try {
-        await this.#update(update);
+        await this.#update(update, options);
+        noteOwners(this.#parts.records, update.containerId, ownersFor(owners, update.containerId));
       } catch (error) {
+        options.signal?.throwIfAborted();
         const reason = messageOf(error);
         this.#log.warn(
           { container: update.containerId, ignored: update.ignoreFailure, error: reason },
@@ -42,7 +57,7 @@ export class AppliedUpdates {
         }
       }
     }
-    for (const { containerId, reason } of evictions) {
+    for (const { containerId, reason } of evict) {
       this.#log.info({ container: containerId, reason }, 'stopped because a plugin wants it');
       try {
         await this.#parts.stops.stop(containerId, 0);
@@ -53,41 +68,43 @@ export class AppliedUpdates {
     return { failed, reasons };
   }
 
-  async #update({ containerId, linux }: ContainerUpdate): Promise<void> {
+  async #update({ containerId, linux }: ContainerUpdate, options: ApplyOptions): Promise<void> {
     const { records, podLock } = this.#parts;
     const container = records.containers.find(containerId);
-    if (container === undefined || linux?.resources === undefined) {
-      if (container === undefined) {
-        throw new RuntimeError('not-found', `update container ${containerId}: not found`);
-      }
-      return;
+    if (container === undefined) {
+      throw new RuntimeError('not-found', `update container ${containerId}: not found`);
     }
-    const { resources } = linux;
-    await podLock.run(container.sandboxId, () => this.setLimits(containerId, resources), {
-      signal: AbortSignal.timeout(longestWaitMs),
-    });
+    const resources = linux?.resources;
+    if (resources !== undefined) {
+      await podLock.run(container.sandboxId, () => this.#setLimits(containerId, resources), {
+        signal: options.signal ?? AbortSignal.timeout(longestWaitMs),
+      });
+    }
   }
 
-  /** Limits that the CRI has no words for; takes the lock of the pod. */
-  async locked(id: string, rest: OciResources): Promise<void> {
-    const { records, podLock } = this.#parts;
-    await podLock.run(records.containers.get(id).sandboxId, () => this.setRest(id, rest));
+  /** Of limits those that the CRI has no words for; takes the lock of the pod. */
+  async locked(id: string, limits: LinuxResources | undefined): Promise<void> {
+    const rest = limits && beyondCri(limits);
+    if (rest !== undefined) {
+      const { records, podLock } = this.#parts;
+      await podLock.run(records.containers.get(id).sandboxId, () => this.#setRest(id, rest));
+    }
   }
 
   /** The lock of the pod is held. */
-  async setLimits(id: string, resources: LinuxResources): Promise<void> {
+  async #setLimits(id: string, resources: LinuxResources): Promise<void> {
     const cri = criResources(resources);
     if (!isEmpty(cri)) {
       await updateResources(this.#parts, id, cri);
     }
     const rest = beyondCri(resources);
     if (rest !== undefined) {
-      await this.setRest(id, rest);
+      await this.#setRest(id, rest);
     }
   }
 
   /** Limits that no record has: the kernel's, and those of config.json. */
-  async setRest(id: string, rest: OciResources): Promise<void> {
+  async #setRest(id: string, rest: OciResources): Promise<void> {
     const { records, runtime, handlers, paths } = this.#parts;
     const { phase, facts } = records.containers.get(id);
     if (phase === 'running') {

@@ -22,10 +22,13 @@ interface Plugged {
   readonly service: TestService;
 }
 
-async function startPlugged(t: TestContext): Promise<Plugged> {
+async function startPlugged(
+  t: TestContext,
+  options?: Parameters<typeof newNode>[1],
+): Promise<Plugged> {
   const broker = new FakePluginBroker();
   const node: Node = {
-    ...(await newNode(t)),
+    ...(await newNode(t, options)),
     openPlugins: (world) =>
       new AskedPlugins({ ...world, broker, lowestOomScoreAdj: -500, cdiSpecDirs: [] }),
   };
@@ -36,6 +39,21 @@ async function startPlugged(t: TestContext): Promise<Plugged> {
 
 const specOf = async ({ service }: Plugged, id: string): Promise<OciSpec> =>
   JSON.parse(await readFile(service.world.paths.spec(id), 'utf8')) as OciSpec;
+
+test('plugins are shown where all namespaces are of a pod without a pause container', async (t) => {
+  const { service, broker } = await startPlugged(t, { infra: 'none' });
+  const podSandboxId = await runPod(service);
+  const { paths } = service.world;
+  const { namespaces = [] } = broker.pods.at(-1)?.linux ?? {};
+  assert.deepEqual(
+    namespaces.map(({ type, path }) => ({ type, path })),
+    [
+      { type: 'network', path: paths.netns(podSandboxId) },
+      { type: 'uts', path: paths.pin(podSandboxId, 'uts') },
+      { type: 'ipc', path: paths.pin(podSandboxId, 'ipc') },
+    ],
+  );
+});
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) {

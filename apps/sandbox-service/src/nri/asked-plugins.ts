@@ -1,68 +1,40 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { busHandlers, type RawHandlers } from '@gantry/bus';
-import { isKind, messageOf, RuntimeError } from '@gantry/errors';
-import { adjustSpec } from '@gantry/nri';
-import type { OciResources, OciSpec } from '@gantry/oci';
-import { parseCdiName } from '@gantry/oci-spec';
+import { messageOf } from '@gantry/errors';
 import type { LinuxContainerResources, UpdatePodSandboxResourcesRequest } from '@gantry/proto';
-import {
-  type ContainerAdjustment,
-  type ContainerEviction,
-  type ContainerUpdate,
-  Event,
-} from '@gantry/proto/nri';
+import { Event } from '@gantry/proto/nri';
 import { PluginHost } from '@gantry/proto/nri-broker';
 import type { Logger } from '@gantry/telemetry';
 import type { ContainerWork } from '../containers/container-steps.ts';
-import { mergeResources } from '../containers/merge-resources.ts';
 import type { StartWork } from '../containers/start-container.ts';
 import { shortId } from '../ids.ts';
 import type { Step } from '../journal/steps.ts';
-import type { Paths } from '../paths.ts';
-import { type PodWork, readSpec, writeSpec } from '../pods/pod-steps.ts';
-import { withCdiDevices } from '../specs/cdi-devices.ts';
+import type { PodWork } from '../pods/pod-steps.ts';
 import type { Container } from '../store/container-store.ts';
-import type { Records } from '../store/records.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
-import { writeResources } from '../store/updated-resources.ts';
-import { AppliedUpdates } from './apply-updates.ts';
-import { beyondCri, criResources, pluginResources } from './cri-resources.ts';
+import { type AdjustContainerDeps, adjustContainer } from './adjust-container.ts';
+import { criResources, pluginResources } from './cri-resources.ts';
+import { ExitNotices } from './exit-notices.ts';
 import type { PluginBroker } from './plugin-broker.ts';
-import { containerMessage, podMessage } from './plugin-messages.ts';
+import { podMessage, subjectMessage } from './plugin-messages.ts';
 import { pluginSnapshot } from './plugin-snapshot.ts';
 import type { PluginParts, Plugins } from './plugins.ts';
+import { WantedUpdates, type WantedUpdatesDeps } from './wanted-updates.ts';
 
-export interface AskedPluginsDeps {
+export interface AskedPluginsDeps extends AdjustContainerDeps, WantedUpdatesDeps {
   readonly broker: PluginBroker;
-  readonly records: Records;
-  readonly paths: Paths;
   readonly log: Pick<Logger, 'info' | 'warn'>;
-  readonly cdiSpecDirs: readonly string[];
-  /** The kernel refuses a lower one than this. */
-  readonly lowestOomScoreAdj: number;
-  /** Gives up telling what could not be told. */
-  readonly signal: AbortSignal;
 }
-
-/** What plugins want beside the answer itself, once the lock of the pod is free. */
-interface Wanted {
-  readonly update: readonly ContainerUpdate[];
-  readonly evict: readonly ContainerEviction[];
-  readonly rest?: OciResources | undefined;
-}
-
-const firstRetryMs = 500;
-const longestRetryMs = 30_000;
 
 /** Asks nri-broker at every point where plugins have a word. */
 export class AskedPlugins implements Plugins {
   readonly #deps: AskedPluginsDeps;
-  readonly #wanted = new Map<string, Wanted>();
-  readonly #telling = new Map<string, Promise<void>>();
-  #applied: AppliedUpdates | undefined;
+  readonly #wanted: WantedUpdates;
+  readonly #exits: ExitNotices;
 
   constructor(deps: AskedPluginsDeps) {
     this.#deps = deps;
+    this.#wanted = new WantedUpdates(deps);
+    this.#exits = new ExitNotices({ ...deps, wanted: this.#wanted });
   }
 
   get podSteps(): readonly Step<PodWork>[] {
@@ -82,11 +54,14 @@ export class AskedPlugins implements Plugins {
     return [
       {
         name: 'plugins',
-        run: (work, signal) => this.#adjust(work, signal),
-        undo: async ({ container }) => {
-          this.#wanted.delete(container.id);
-          await this.#removed(container);
-        },
+        run: (work, signal) =>
+          adjustContainer(
+            this.#deps,
+            work,
+            (wanted) => this.#wanted.keep('create', work.container.id, wanted),
+            signal,
+          ),
+        undo: ({ container }) => this.#removed(container),
       },
     ];
   }
@@ -96,7 +71,7 @@ export class AskedPlugins implements Plugins {
       {
         name: 'plugins',
         run: async ({ container, init }, signal) => {
-          const subject = await this.#subject(container, init?.pid);
+          const subject = await subjectMessage(this.#deps, container, init?.pid);
           await this.#deps.broker.notify({ event: Event.START_CONTAINER, ...subject }, { signal });
         },
       },
@@ -128,13 +103,10 @@ export class AskedPlugins implements Plugins {
   }
 
   async created(id: string): Promise<void> {
-    const wanted = this.#wanted.get(id);
-    if (wanted === undefined) {
-      return;
+    if (this.#wanted.has('create', id)) {
+      await this.#wanted.apply('create', id, `create container ${shortId(id)}`);
+      await this.#tell(Event.POST_CREATE_CONTAINER, id);
     }
-    this.#wanted.delete(id);
-    await this.#applyWanted(`create container ${shortId(id)}`, wanted);
-    await this.#tell(Event.POST_CREATE_CONTAINER, id);
   }
 
   async started(id: string): Promise<void> {
@@ -150,27 +122,24 @@ export class AskedPlugins implements Plugins {
     if (container.phase !== 'created' && container.phase !== 'running') {
       return wanted;
     }
-    const { resources, update, evict } = await this.#deps.broker.adjustUpdate({
-      ...(await this.#subject(container)),
+    const { resources, update, evict, owners } = await this.#deps.broker.adjustUpdate({
+      ...(await subjectMessage(this.#deps, container)),
       resources: wanted === undefined ? {} : pluginResources(wanted),
     });
-    const rest = resources && beyondCri(resources);
-    this.#wanted.set(id, { update, evict, rest });
+    await this.#wanted.keep('update', id, {
+      update,
+      evict,
+      owners,
+      ...(resources && { resources }),
+    });
     return resources === undefined ? wanted : criResources(resources);
   }
 
   async updated(id: string): Promise<void> {
-    const wanted = this.#wanted.get(id);
-    if (wanted === undefined) {
-      return;
+    if (this.#wanted.has('update', id)) {
+      await this.#wanted.apply('update', id, `update container ${shortId(id)}`);
+      await this.#tell(Event.POST_UPDATE_CONTAINER, id);
     }
-    this.#wanted.delete(id);
-    const { rest } = wanted;
-    if (rest !== undefined) {
-      await this.#applied?.locked(id, rest);
-    }
-    await this.#applyWanted(`update container ${shortId(id)}`, wanted);
-    await this.#tell(Event.POST_UPDATE_CONTAINER, id);
   }
 
   async updatingPod(
@@ -194,96 +163,43 @@ export class AskedPlugins implements Plugins {
   }
 
   exited(id: string): void {
-    this.#exited(id, firstRetryMs);
+    this.#exits.exited(id);
   }
 
   async settled(id: string): Promise<void> {
-    await this.#telling.get(id);
+    await this.#exits.settled(id);
   }
 
   catchUp(): void {
-    for (const { id, phase } of this.#deps.records.containers.list()) {
-      if (phase === 'exited') {
-        this.exited(id);
+    this.#exits.catchUp();
+    this.#wanted.recover().catch((error: unknown) => {
+      if (!this.#deps.signal.aborted) {
+        this.#deps.log.warn({ error: messageOf(error) }, 'what plugins wanted before a crash');
       }
-    }
+    });
   }
 
   handlers(parts: PluginParts): RawHandlers {
-    const applied = new AppliedUpdates(parts, this.#deps.log);
-    this.#applied = applied;
+    const { records, paths } = this.#deps;
+    const applied = this.#wanted.connect(parts);
     return busHandlers(PluginHost, {
       snapshot: async () => {
-        const snapshot = await pluginSnapshot(this.#deps.records, this.#deps.paths);
+        const snapshot = await pluginSnapshot(records, paths);
         setImmediate(() => {
-          this.catchUp();
+          this.#exits.catchUp();
         });
         return snapshot;
       },
-      updateContainers: async ({ update, evict }) => {
-        const { failed } = await applied.apply(update, evict);
+      updateContainers: async (request) => {
+        const { failed } = await applied.apply(request);
         return { failed: [...failed] };
       },
+      getOwners: ({ containerId }) =>
+        Promise.try(() => {
+          const { id, facts } = records.getContainer(containerId);
+          return { containerId: id, owners: [...(facts.pluginOwners ?? [])] };
+        }),
     });
-  }
-
-  async #adjust(work: ContainerWork, signal: AbortSignal): Promise<void> {
-    const { broker, paths } = this.#deps;
-    const { container, sandbox } = work;
-    const spec = await readSpec(paths, container.id);
-    if (sandbox === undefined || spec === undefined) {
-      return;
-    }
-    const { adjust, update, evict } = await broker.adjustContainer(
-      {
-        pod: await podMessage(paths, sandbox),
-        container: await containerMessage(paths, container, work),
-      },
-      signal,
-    );
-    this.#wanted.set(container.id, { update, evict });
-    const adjusted = adjust && (await this.#writeAdjusted(container, spec, adjust));
-    if (work.learnt !== undefined) {
-      work.learnt = { ...work.learnt, plugins: 'told', ...adjusted };
-    }
-  }
-
-  async #writeAdjusted(container: Container, spec: OciSpec, adjust: ContainerAdjustment) {
-    const { paths, log, lowestOomScoreAdj, cdiSpecDirs } = this.#deps;
-    const devices = adjust.CDIDevices.map(({ name }) => parseCdiName(name, 'adjust.CDI_devices'));
-    const withDevices = await withCdiDevices(spec, devices, cdiSpecDirs);
-    const { spec: adjusted, ignored } = adjustSpec(withDevices, adjust, {
-      injectDevices: (injected) => injected,
-    });
-    const { oomScoreAdj } = adjusted.process;
-    if (oomScoreAdj !== undefined && oomScoreAdj < lowestOomScoreAdj) {
-      adjusted.process.oomScoreAdj = lowestOomScoreAdj;
-    }
-    await writeSpec(paths, container.id, adjusted);
-    for (const what of ignored) {
-      log.warn({ container: container.id, what }, 'a plugin wants what is not supported');
-    }
-    const { resources } = adjust.linux ?? {};
-    const { cgroupsPath } = adjusted.linux;
-    return {
-      ...(cgroupsPath === undefined ? {} : { cgroupsPath }),
-      ...(resources && {
-        resources: writeResources(
-          mergeResources(container.config.linux?.resources, criResources(resources)),
-        ),
-      }),
-    };
-  }
-
-  async #subject(container: Container, pid?: number) {
-    const { records, paths } = this.#deps;
-    return {
-      pod: await podMessage(paths, records.sandboxes.get(container.sandboxId)),
-      container: {
-        ...(await containerMessage(paths, container)),
-        ...(pid === undefined ? {} : { pid }),
-      },
-    };
   }
 
   async #notifyPod(event: Event, sandbox: Sandbox): Promise<void> {
@@ -296,90 +212,33 @@ export class AskedPlugins implements Plugins {
     const container = this.#deps.records.containers.find(id);
     if (container !== undefined) {
       await this.#quietly(id, async () => {
-        const subject = await this.#subject(container);
+        const subject = await subjectMessage(this.#deps, container);
         await this.#deps.broker.notify({ event, ...subject }, { patient: false });
       });
     }
   }
 
-  #exited(id: string, pauseMs: number): void {
-    const container = this.#deps.records.containers.find(id);
-    const isNews = container?.phase === 'exited' && container.facts.plugins === 'told';
-    if (!isNews || this.#telling.has(id)) {
-      return;
-    }
-    const telling = this.#tellOfExit(container)
-      .catch((error: unknown) => {
-        const words = messageOf(error);
-        this.#deps.log.warn({ container: id, error: words }, 'tell plugins of an exit');
-        if (isKind(error, 'unavailable')) {
-          void this.#exitedLater(id, pauseMs);
-        }
-      })
-      .finally(() => {
-        this.#telling.delete(id);
-      });
-    this.#telling.set(id, telling);
-  }
-
-  /** Who waits for it need not wait for a broker that is away. */
-  async #exitedLater(id: string, pauseMs: number): Promise<void> {
-    const { signal } = this.#deps;
-    await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => undefined);
-    if (!signal.aborted) {
-      this.#exited(id, Math.min(pauseMs * 2, longestRetryMs));
-    }
-  }
-
-  async #tellOfExit(container: Container): Promise<void> {
-    const request = { event: Event.STOP_CONTAINER, ...(await this.#subject(container)) };
-    const update = await this.#deps.broker.notify(request, { patient: false });
-    this.#note(container.id);
-    this.#applyLater(update);
-  }
-
-  /** The lock of the pod may be held by whoever waits for this. */
-  #applyLater(update: readonly ContainerUpdate[]): void {
-    if (update.length > 0) {
-      void this.#applied?.apply(update, []);
-    }
-  }
-
   async #removed(container: Container): Promise<void> {
-    await this.settled(container.id);
-    const { records } = this.#deps;
-    if (records.sandboxes.find(container.sandboxId) !== undefined) {
-      const now = records.containers.find(container.id) ?? container;
-      await this.#quietly(container.id, async () => {
-        const request = { event: Event.REMOVE_CONTAINER, ...(await this.#subject(now)) };
-        this.#applyLater(await this.#deps.broker.notify(request, { patient: false }));
+    const { id, sandboxId } = container;
+    await this.settled(id);
+    await this.#wanted.drop('create', id);
+    await this.#wanted.drop('update', id);
+    const { records, broker } = this.#deps;
+    if (records.sandboxes.find(sandboxId) !== undefined) {
+      const now = records.containers.find(id) ?? container;
+      await this.#quietly(id, async () => {
+        const request = {
+          event: Event.REMOVE_CONTAINER,
+          ...(await subjectMessage(this.#deps, now)),
+        };
+        const { update, owners } = await broker.notify(request, { patient: false });
+        await this.#exits.wanted(id, { update, owners, evict: [] });
       });
     }
   }
 
   async #removedPod(sandbox: Sandbox): Promise<void> {
     await this.#quietly(sandbox.id, () => this.#notifyPod(Event.REMOVE_POD_SANDBOX, sandbox));
-  }
-
-  async #applyWanted(doing: string, { update, evict }: Wanted): Promise<void> {
-    if (update.length + evict.length === 0 || this.#applied === undefined) {
-      return;
-    }
-    const { failed, reasons } = await this.#applied.apply(update, evict);
-    if (failed.length > 0) {
-      const words = `${doing}: updates that plugins want: ${reasons.join('; ')}`;
-      throw new RuntimeError('failed-precondition', words);
-    }
-  }
-
-  #note(id: string): void {
-    const { records } = this.#deps;
-    // Maybe without the lock of the pod: the record may have changed.
-    records.commit(() => {
-      if (records.containers.find(id) !== undefined) {
-        records.containers.update(id, { facts: { plugins: 'stopped' } });
-      }
-    });
   }
 
   #notePod(id: string): void {

@@ -1,11 +1,9 @@
 import type { Bus } from '@gantry/bus';
 import type { Config } from '@gantry/config';
-import type { Logger } from '@gantry/telemetry';
-import type { Paths } from '../paths.ts';
-import type { Records } from '../store/records.ts';
 import { AskedPlugins } from './asked-plugins.ts';
 import { remotePluginBroker } from './plugin-broker.ts';
 import type { Plugins } from './plugins.ts';
+import type { WantedUpdatesDeps } from './wanted-updates.ts';
 
 /** Plugins behind nri-broker. The whole of this file is loaded only where NRI is enabled. */
 export function openPlugins(
@@ -13,22 +11,13 @@ export function openPlugins(
   facts: { readonly lowestOomScoreAdj: number },
 ): (world: PluginsWorld) => Plugins {
   const broker = remotePluginBroker(bus);
-  return ({ records, paths, log, signal, config }) =>
+  return (world) =>
     new AskedPlugins({
+      ...world,
       broker,
-      records,
-      paths,
-      log,
-      signal,
-      cdiSpecDirs: config.pods.cdi_spec_dirs,
+      cdiSpecDirs: world.config.pods.cdi_spec_dirs,
       ...facts,
     });
 }
 
-interface PluginsWorld {
-  readonly config: Pick<Config, 'pods'>;
-  readonly records: Records;
-  readonly paths: Paths;
-  readonly log: Pick<Logger, 'info' | 'warn'>;
-  readonly signal: AbortSignal;
-}
+type PluginsWorld = WantedUpdatesDeps & { readonly config: Pick<Config, 'pods'> };

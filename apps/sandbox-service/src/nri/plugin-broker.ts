@@ -2,13 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type Bus, busClient } from '@gantry/bus';
 import { isKind } from '@gantry/errors';
-import type { ContainerUpdate } from '@gantry/proto/nri';
 import {
   type AdjustContainerRequestSchema,
   type AdjustContainerResponse,
   type AdjustUpdateRequestSchema,
   type AdjustUpdateResponse,
   type NotifyRequestSchema,
+  type NotifyResponse,
   Plugins as PluginsService,
 } from '@gantry/proto/nri-broker';
 
@@ -18,7 +18,7 @@ export interface PluginBroker {
   notify(
     request: MessageInitShape<typeof NotifyRequestSchema>,
     options?: { readonly signal?: AbortSignal; readonly patient?: boolean },
-  ): Promise<readonly ContainerUpdate[]>;
+  ): Promise<NotifyResponse>;
   adjustContainer(
     request: MessageInitShape<typeof AdjustContainerRequestSchema>,
     signal?: AbortSignal,
@@ -38,8 +38,7 @@ export function remotePluginBroker(bus: Bus): PluginBroker {
   return {
     async notify(request, { signal, patient = true } = {}) {
       const call = () => client.notify(request, optionsOf(signal));
-      const { update } = await (patient ? patiently(call, signal) : call());
-      return update;
+      return patient ? patiently(call, signal) : call();
     },
     adjustContainer: (request, signal) =>
       patiently(() => client.adjustContainer(request, optionsOf(signal)), signal),

@@ -10,9 +10,11 @@ import {
 } from '@gantry/proto/nri';
 import type { ContainerWork } from '../containers/container-steps.ts';
 import type { Paths } from '../paths.ts';
+import { pinsOf } from '../pods/pinned-namespaces.ts';
 import type { PodWork } from '../pods/pod-steps.ts';
 import { readSpec } from '../pods/pod-steps.ts';
 import type { Container } from '../store/container-store.ts';
+import type { Records } from '../store/records.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
 import { pluginResources } from './cri-resources.ts';
 
@@ -47,21 +49,30 @@ export async function podMessage(
 
 function linuxOfPod(
   paths: Paths,
-  { id, config, facts }: Sandbox,
+  sandbox: Sandbox,
   spec: OciSpec | undefined,
   cgroupsPath: string,
 ): NonNullable<PodShape['linux']> {
-  const own = facts.hostNetwork ? [] : [{ type: 'network', path: paths.netns(id) }];
+  const { config, facts } = sandbox;
   const namespaces = spec?.linux.namespaces.map(({ type, path = '' }) => ({ type, path }));
   const { overhead, resources } = config.linux ?? {};
   return {
     cgroupParent: facts.cgroupParent,
     cgroupsPath,
-    namespaces: namespaces ?? own,
+    namespaces: namespaces ?? namespacesOf(paths, sandbox),
     ...(overhead && { podOverhead: pluginResources(overhead) }),
     ...(resources && { podResources: pluginResources(resources) }),
     ...(spec?.linux.resources && { resources: describeResources(spec.linux.resources) }),
   };
+}
+
+/** Of a pod whose pause container there is not, or not any more. */
+function namespacesOf(paths: Paths, sandbox: Sandbox) {
+  const { network, ...others } = pinsOf(paths, sandbox);
+  const kept = sandbox.facts.infra === 'none' ? { network, ...others } : { network };
+  return Object.entries(kept).flatMap(([type, path]) =>
+    path === undefined ? [] : [{ type, path }],
+  );
 }
 
 const states = {
@@ -96,6 +107,21 @@ export async function containerMessage(
     annotations: { ...shape.annotations, ...(phase === 'creating' && config.annotations) },
     CDIDevices: config.CDIDevices.map(({ name }) => ({ name })),
     linux,
+  };
+}
+
+/** A container and its pod, as an event has them; `pid` where its record does not have it yet. */
+export async function subjectMessage(
+  { records, paths }: { readonly records: Records; readonly paths: Paths },
+  container: Container,
+  pid?: number,
+): Promise<{ readonly pod: PodShape; readonly container: ContainerShape }> {
+  return {
+    pod: await podMessage(paths, records.sandboxes.get(container.sandboxId)),
+    container: {
+      ...(await containerMessage(paths, container)),
+      ...(pid === undefined ? {} : { pid }),
+    },
   };
 }
 

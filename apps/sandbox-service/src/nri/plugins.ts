@@ -14,6 +14,8 @@ import type { Sandbox } from '../store/sandbox-store.ts';
 export interface PluginParts extends UpdateResourcesDeps {
   readonly podLock: PodLock;
   readonly stops: ContainerStops;
+  /** Removes a container whose pod's lock is held. */
+  readonly remove: (id: string) => Promise<void>;
 }
 
 /**
@@ -50,7 +52,7 @@ export interface Plugins {
   exited(id: string): void;
   /** Resolves when what `exited` has begun is over. */
   settled(id: string): Promise<void>;
-  /** Tells of the exits that nobody was told of, after a start of this service. */
+  /** After a start of this service: tells of the exits that nobody was told of, and does what a crash kept from being done. */
   catchUp(): void;
   /** What the broker asks of this service. */
   handlers(parts: PluginParts): RawHandlers;

@@ -69,8 +69,18 @@ export interface ContainerFacts {
   readonly resources?: JsonValue;
   /** What NRI plugins know of it: that it is there, or that it has exited. */
   readonly plugins?: 'told' | 'stopped';
+  /** Which NRI plugins have set or removed what of it. */
+  readonly pluginOwners?: readonly FieldOwner[];
   /** The limits that an update is about to set. */
   readonly pendingResources?: JsonValue;
+}
+
+/** As gantry.nri.v1.FieldOwner has it. */
+export interface FieldOwner {
+  readonly field: string;
+  readonly key: string;
+  readonly plugin: string;
+  readonly action: string;
 }
 
 export interface Container {

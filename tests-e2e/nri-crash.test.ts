@@ -1,0 +1,124 @@
+/*
+ * What plugins wanted, and who wanted it, outlives kill -9 of the services.
+ */
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, type TestContext, test } from 'node:test';
+import { definePlugin, type RunningPlugin } from '@gantry/nri';
+import { type NriStack, startNriStack } from './harness/nri.ts';
+import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
+import { runDir } from './harness/run-dir.ts';
+import { killServices } from './harness/services.ts';
+import { until } from './harness/until.ts';
+
+let stack: NriStack;
+let faultFile: string;
+let shrinker: RunningPlugin;
+/** Containers that are to get these limits when another one named `shrinks` is made or updated. */
+let targets: readonly string[] = [];
+const memoryBytes = 40 << 20;
+
+const shrinking = (name: string) =>
+  name === 'shrinks'
+    ? targets.map((containerId) => ({ containerId, limits: { memoryBytes } }))
+    : [];
+
+before(async () => {
+  const dir = await mkdtemp(join(runDir(), 'nri-'));
+  faultFile = join(dir, 'fault');
+  stack = await startNriStack(dir, '', { environment: { GANTRY_FAULT_FILE: faultFile } });
+  const plugin = definePlugin({
+    name: 'shrinker',
+    index: 20,
+    createContainer: (_, { name }) => ({ env: { SEEN: name }, updates: shrinking(name) }),
+    updateContainer: (_, { name }) => ({ limits: { pids: 77 }, updates: shrinking(name) }),
+  });
+  shrinker = await stack.plug(plugin);
+});
+after(async () => {
+  await shrinker[Symbol.asyncDispose]();
+  await rm(faultFile, { force: true });
+  await stack[Symbol.asyncDispose]();
+});
+
+/** A pod with a container whose limits are to change. */
+async function startTarget(t: TestContext, name: string) {
+  const pod = await runPod(stack, podConfig(stack, name));
+  t.after(() => removePod(stack, pod.podSandboxId));
+  const target = await startContainer(stack, pod, shellContainer('target', 'exec sleep 1000'));
+  targets = [target];
+  t.after(() => {
+    targets = [];
+  });
+  return { pod, target };
+}
+
+async function memoryOf(containerId: string): Promise<string> {
+  const cmd = [
+    '/bin/sh',
+    '-c',
+    'cat /sys/fs/cgroup/memory.max || cat /sys/fs/cgroup/memory/memory.limit_in_bytes',
+  ];
+  const { stdout } = await stack.runtime.execSync({ containerId, cmd, timeout: 10n });
+  return Buffer.from(stdout).toString().trim();
+}
+
+async function dieAtUpdates(request: () => Promise<unknown>): Promise<void> {
+  await writeFile(faultFile, 'plugin-updates:apply');
+  await assert.rejects(request(), { kind: 'unavailable' });
+  assert.equal(existsSync(faultFile), false);
+}
+
+test('limits of others that came with a new container are set after kill -9', async (t) => {
+  const { pod, target } = await startTarget(t, 'crash-create');
+  await dieAtUpdates(() =>
+    stack.runtime.createContainer({
+      podSandboxId: pod.podSandboxId,
+      config: shellContainer('shrinks', 'exec sleep 1000'),
+      sandboxConfig: pod.config,
+    }),
+  );
+  await until(
+    'limit',
+    () => memoryOf(target),
+    (now) => now === String(memoryBytes),
+  );
+  const owners = await stack.gantryOk('nri', 'owners', target);
+  assert.match(owners, /^MemLimit +20-shrinker +set$/m);
+});
+
+test('limits of others that came with an update are set after kill -9, and its own', async (t) => {
+  const { pod, target } = await startTarget(t, 'crash-update');
+  targets = [];
+  const containerId = await startContainer(
+    stack,
+    pod,
+    shellContainer('shrinks', 'exec sleep 1000'),
+  );
+  targets = [target];
+  await dieAtUpdates(() =>
+    stack.runtime.updateContainerResources({ containerId, linux: { cpuShares: 300n } }),
+  );
+  await until(
+    'limit',
+    () => memoryOf(target),
+    (now) => now === String(memoryBytes),
+  );
+  const owners = await stack.gantryOk('nri', 'owners', containerId);
+  assert.match(owners, /^PidsLimit +20-shrinker +set$/m);
+});
+
+test('gantry nri owners knows after all services were killed, until the container goes', async (t) => {
+  const { target } = await startTarget(t, 'owners');
+  const before = await stack.gantryOk('nri', 'owners', target);
+  assert.match(before, /^Env +SEEN +20-shrinker +set$/m);
+  killServices(stack, 'nri-broker', 'sandbox-service');
+  await stack.untilPlugged('20-shrinker');
+  assert.equal(await stack.gantryOk('nri', 'owners', target.slice(0, 12)), before);
+  await stack.runtime.removeContainer({ containerId: target });
+  const { exitCode, stderr } = await stack.gantry('nri', 'owners', target);
+  assert.notEqual(exitCode, 0);
+  assert.match(stderr, /not found/);
+});

@@ -52,7 +52,7 @@ async function loseVolatileState(): Promise<void> {
     const processes = await Promise.all(pids.map((pid) => identifyProcess(pid)));
     for (const process of processes.filter((found) => found !== undefined)) {
       await signalProcess(process, 9);
-      await waitForExit(process, { signal: AbortSignal.timeout(10_000) });
+      await waitForExit(process, { signal: AbortSignal.timeout(60_000) });
     }
   }
   const mounts = (await mountInfo()).map(({ mountPoint }) => mountPoint);

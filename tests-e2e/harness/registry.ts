@@ -111,7 +111,7 @@ async function must(command: string, args: readonly string[]): Promise<void> {
 }
 
 async function listens(server: ChildProcess, port: number): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
+  for (let attempt = 0; attempt < 1200; attempt++) {
     if (server.exitCode !== null) {
       throw new Error(`docker-registry ended with ${server.exitCode}`);
     }

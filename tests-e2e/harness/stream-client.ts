@@ -127,12 +127,12 @@ export class Transcript {
     });
   }
 
-  /** Resolves when the text has come; rejects with what came instead after 20 s. */
+  /** Resolves when the text has come; rejects with what came instead after a minute. */
   until(wanted: string | RegExp): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const timer = setTimeout(() => {
       reject(new Error(`no ${String(wanted)} in ${JSON.stringify(this.text)}`));
-    }, 20_000);
+    }, 60_000);
     const look = (): void => {
       if (typeof wanted === 'string' ? this.text.includes(wanted) : wanted.test(this.text)) {
         this.#waiting.delete(look);

@@ -9,7 +9,7 @@ export async function until<T>(
   what: string,
   ask: () => Promise<T>,
   accept: (answer: T) => boolean,
-  limitMs = 20_000,
+  limitMs = 60_000,
 ): Promise<T> {
   const end = Date.now() + limitMs;
   for (;;) {

@@ -37,7 +37,7 @@ async function until(
   board: PullBoard,
   accept: (pulls: readonly PullReport[]) => boolean,
 ): Promise<readonly PullReport[]> {
-  for (const end = Date.now() + 10_000; ; await delay(5)) {
+  for (const end = Date.now() + 60_000; ; await delay(5)) {
     const pulls = await board.list();
     if (accept(pulls)) {
       return pulls;

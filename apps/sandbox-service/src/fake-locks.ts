@@ -20,6 +20,7 @@ export class FakeLocks {
       tryLock: (path) => this.#tryLock(instance, path),
       lock: async (path, { signal } = {}) => {
         for (;;) {
+          signal?.throwIfAborted();
           if (this.#dead.has(instance)) {
             return new Promise<never>(() => undefined);
           }

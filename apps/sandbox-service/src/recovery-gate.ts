@@ -1,15 +1,16 @@
 import type { RawHandlers } from '@gantry/bus';
 import { RuntimeError } from '@gantry/errors';
+import type { Reconciliation } from './reconcile/reconcile.ts';
 
 const patienceMs = 3000;
 
 /**
  * Holds requests back until `recovered`, a short while; those that would wait
- * longer are told to come again. Methods in `open` are answered at any time.
+ * longer are told to come again, and for which pods they wait. Methods in `open` are answered at any time.
  */
 export function gated(
   handlers: RawHandlers,
-  recovered: Promise<void>,
+  { recovered, problem }: Pick<Reconciliation, 'recovered' | 'problem'>,
   open: ReadonlySet<string>,
 ): RawHandlers {
   let isRecovered = false;
@@ -21,7 +22,7 @@ export function gated(
   );
   const pass = async (): Promise<void> => {
     if (!isRecovered) {
-      await within(recovered);
+      await within(recovered, problem);
     }
   };
   return new Map(
@@ -45,10 +46,10 @@ export function gated(
   );
 }
 
-async function within(recovered: Promise<void>): Promise<void> {
+async function within(recovered: Promise<void>, problem: Reconciliation['problem']): Promise<void> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
-    late.reject(new RuntimeError('unavailable', 'sandbox-service is recovering'));
+    late.reject(new RuntimeError('unavailable', `sandbox-service is ${problem() ?? 'recovering'}`));
   }, patienceMs);
   try {
     await Promise.race([recovered, late.promise]);

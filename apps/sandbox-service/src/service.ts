@@ -116,17 +116,10 @@ async function start(context: ServiceContext): Promise<StartedService> {
       bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
     }),
   );
-  let recovering: string | undefined = 'recovering: looking at the pods that were there';
-  sandbox.reconciliation.recovered.then(
-    () => {
-      recovering = undefined;
-    },
-    () => undefined,
-  );
   const running = undo.move();
   return {
     handlers: sandbox.handlers,
-    health: () => Promise.resolve(recovering ?? handlerProblem(handlers)),
+    health: () => Promise.resolve(sandbox.reconciliation.problem() ?? handlerProblem(handlers)),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

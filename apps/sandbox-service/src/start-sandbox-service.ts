@@ -153,7 +153,7 @@ export async function startSandboxService(outer: World): Promise<SandboxService>
   const running = undo.move();
   return {
     reconciliation,
-    handlers: gated(methods(world, { ...work, exits, feed }), reconciliation.recovered, open),
+    handlers: gated(methods(world, { ...work, exits, feed }), reconciliation, open),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

@@ -1,7 +1,8 @@
 import { removeCheckpoint } from '../checkpoint/restored-root.ts';
 import type { Handlers } from '../handlers.ts';
 import { shortId } from '../ids.ts';
-import { runSteps, type Step } from '../journal/steps.ts';
+import type { Step } from '../journal/steps.ts';
+import { tearDown } from '../journal/tear-down.ts';
 import type { Plugins } from '../nri/plugins.ts';
 import type { Paths } from '../paths.ts';
 import type { Clock, Mounts, RootFilesystems, Runtime } from '../ports.ts';
@@ -24,9 +25,6 @@ export interface RemoveContainerDeps {
   readonly clock: Clock;
   readonly faultPoint: (name: string) => void;
 }
-
-const operation = 'remove-container';
-const never = new AbortController().signal;
 
 /**
  * Steps of a removal, each of which may find its work done already.
@@ -82,38 +80,27 @@ export async function removeContainer(deps: RemoveContainerDeps, id: string): Pr
   if (container === undefined) {
     return;
   }
-  const doing = `remove container ${shortId(id)}`;
-  deps.faultPoint(`${operation}:intent`);
-  const op = records.commit(() => {
-    if (container.phase === 'created') {
-      // Never to be started any more, should we die half-way.
-      const finishedAtNanos = deps.clock();
-      records.containers.update(id, {
-        phase: 'exited',
-        facts: { reason: 'Unknown', exitCode: 255, finishedAtNanos },
-      });
-    }
-    return records.journal.begin(operation, id, container.sandboxId);
-  });
-  deps.faultPoint(`${operation}:intent:done`);
-  try {
-    await runSteps(removeContainerSteps(deps), container, {
-      operation,
-      doing,
-      signal: never,
-      trail: op.trail,
-      faultPoint: deps.faultPoint,
-    });
-  } catch (cause) {
-    records.commit(() => {
-      records.journal.end(op, 'failed', cause);
-    });
-    throw cause;
-  }
-  records.commit(() => {
-    records.containers.remove(id);
-    records.names.releaseOf(id);
-    records.journal.end(op, 'done');
+  await tearDown(deps, {
+    operation: 'remove-container',
+    doing: `remove container ${shortId(id)}`,
+    subject: container,
+    sandboxId: container.sandboxId,
+    steps: removeContainerSteps(deps),
+    keepGoing: false,
+    begun: () => {
+      if (container.phase === 'created') {
+        // Never to be started any more, should we die half-way.
+        const finishedAtNanos = deps.clock();
+        records.containers.update(id, {
+          phase: 'exited',
+          facts: { reason: 'Unknown', exitCode: 255, finishedAtNanos },
+        });
+      }
+    },
+    done: () => {
+      records.containers.remove(id);
+      records.names.releaseOf(id);
+    },
   });
   deps.containerEnd.tell(id);
 }

@@ -1,16 +1,14 @@
 import { type RemoveContainerDeps, removeContainer } from '../containers/remove-container.ts';
 import { finishAll } from '../finish-all.ts';
 import { shortId } from '../ids.ts';
-import { runSteps, type Step } from '../journal/steps.ts';
+import type { Step } from '../journal/steps.ts';
+import { tearDown } from '../journal/tear-down.ts';
 import { removeBundle } from '../rootfs.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
 import { removeSandboxFiles } from './sandbox-files.ts';
 import { type StopPodDeps, stopPod } from './stop-pod.ts';
 
 export type RemovePodDeps = StopPodDeps & RemoveContainerDeps;
-
-const operation = 'remove-pod-sandbox';
-const never = new AbortController().signal;
 
 /** Steps of a removal; the pod is stopped already. */
 export function removePodSteps(deps: RemovePodDeps): readonly Step<Sandbox>[] {
@@ -41,27 +39,16 @@ export async function removePod(deps: RemovePodDeps, sandboxId: string): Promise
   if (sandbox === undefined) {
     return;
   }
-  deps.faultPoint(`${operation}:intent`);
-  const op = records.commit(() => records.journal.begin(operation, sandboxId, sandboxId));
-  deps.faultPoint(`${operation}:intent:done`);
-  try {
-    await runSteps(removePodSteps(deps), sandbox, {
-      operation,
-      doing: `remove pod sandbox ${shortId(sandboxId)}`,
-      signal: never,
-      trail: op.trail,
-      faultPoint: deps.faultPoint,
-      keepGoing: true,
-    });
-  } catch (error) {
-    records.commit(() => {
-      records.journal.end(op, 'failed', error);
-    });
-    throw error;
-  }
-  records.commit(() => {
-    records.sandboxes.remove(sandboxId);
-    records.names.releaseOf(sandboxId);
-    records.journal.end(op, 'done');
+  await tearDown(deps, {
+    operation: 'remove-pod-sandbox',
+    doing: `remove pod sandbox ${shortId(sandboxId)}`,
+    subject: sandbox,
+    sandboxId,
+    steps: removePodSteps(deps),
+    keepGoing: true,
+    done: () => {
+      records.sandboxes.remove(sandboxId);
+      records.names.releaseOf(sandboxId);
+    },
   });
 }

@@ -3,7 +3,8 @@ import type { ContainerEnd } from '../containers/container-end.ts';
 import { finishAll } from '../finish-all.ts';
 import type { Handlers } from '../handlers.ts';
 import { shortId } from '../ids.ts';
-import { runSteps, type Step } from '../journal/steps.ts';
+import type { Step } from '../journal/steps.ts';
+import { tearDown } from '../journal/tear-down.ts';
 import type { Plugins } from '../nri/plugins.ts';
 import type { Paths } from '../paths.ts';
 import type { Mounts, Namespaces, Network, RootFilesystems, Runtime } from '../ports.ts';
@@ -28,9 +29,6 @@ export interface StopPodDeps {
   readonly plugins: Pick<Plugins, 'stopPodSteps' | 'removePodSteps' | 'removeContainerSteps'>;
   readonly faultPoint: (name: string) => void;
 }
-
-const operation = 'stop-pod-sandbox';
-const never = new AbortController().signal;
 
 /**
  * How a pod ends; every step may find its work done already. The network is
@@ -149,30 +147,14 @@ export async function stopPod(deps: StopPodDeps, sandboxId: string): Promise<voi
   if (sandbox.phase === 'creating') {
     throw new RuntimeError('failed-precondition', `stop pod sandbox ${sandboxId}: not made yet`);
   }
-  deps.faultPoint(`${operation}:intent`);
-  const op = records.commit(() => {
-    records.sandboxes.update(sandboxId, { phase: 'notready' });
-    return records.journal.begin(operation, sandboxId, sandboxId);
-  });
-  deps.faultPoint(`${operation}:intent:done`);
-  try {
-    await runSteps(stopPodSteps(deps, sandbox), sandbox, {
-      operation,
-      doing: `stop pod sandbox ${shortId(sandboxId)}`,
-      // Half a stop helps nobody: it goes on when the caller has left.
-      signal: never,
-      trail: op.trail,
-      faultPoint: deps.faultPoint,
-      keepGoing: true,
-    });
-  } catch (error) {
-    records.commit(() => {
-      records.journal.end(op, 'failed', error);
-    });
-    throw error;
-  }
-  records.commit(() => {
-    records.sandboxes.update(sandboxId, { phase: 'stopped' });
-    records.journal.end(op, 'done');
+  await tearDown(deps, {
+    operation: 'stop-pod-sandbox',
+    doing: `stop pod sandbox ${shortId(sandboxId)}`,
+    subject: sandbox,
+    sandboxId,
+    steps: stopPodSteps(deps, sandbox),
+    keepGoing: true,
+    begun: () => records.sandboxes.update(sandboxId, { phase: 'notready' }),
+    done: () => records.sandboxes.update(sandboxId, { phase: 'stopped' }),
   });
 }

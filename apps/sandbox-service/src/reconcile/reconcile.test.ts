@@ -119,7 +119,7 @@ test('requests wait for the first look at the pods', async (t) => {
 test('requests are told to come again when that takes long', async (t) => {
   const node = await newNode(t);
   const first = await startOn(t, node);
-  await runPod(first);
+  const sandbox = await runPod(first);
   first.crash();
   const release = Promise.withResolvers<void>();
   node.host.holds.set('runtime.exitOf', release.promise);
@@ -128,9 +128,41 @@ test('requests are told to come again when that takes long', async (t) => {
   const second = await startOn(t, node);
   const answer = second.call('listPodSandbox', {});
   t.mock.timers.tick(3000);
-  await assert.rejects(answer, (e) => isKind(e, 'unavailable') && /recovering/.test(String(e)));
+  const told = `recovering: 1 of 1 pods are not looked at yet: ${sandbox.slice(0, 12)}`;
+  await assert.rejects(answer, (e) => isKind(e, 'unavailable') && String(e).includes(told));
+  assert.equal(second.service.reconciliation.problem(), told);
   release.resolve();
   await second.service.reconciliation.recovered;
+  assert.equal(second.service.reconciliation.problem(), undefined);
+});
+
+test('a pod that hangs at the start holds the others back for a minute and no longer', async (t) => {
+  const node = await newNode(t);
+  const first = await startOn(t, node);
+  const stuck = await runPod(first, 'stuck');
+  first.crash();
+  const release = Promise.withResolvers<void>();
+  node.host.holds.set('runtime.exitOf', release.promise);
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+
+  const second = await startOn(t, node);
+  t.mock.timers.tick(59_999);
+  const early = second.call('listPodSandbox', {});
+  t.mock.timers.tick(1);
+  await second.service.reconciliation.recovered;
+  t.mock.timers.reset();
+  assert.equal((await early).items.length, 1);
+  const other = await runPod(second, 'other');
+  assert.equal((await podStatus(second, other)).state, PodSandboxState.SANDBOX_READY);
+  // Nobody touches the one that is still being looked at.
+  const signal = AbortSignal.abort(new Error('left'));
+  await assert.rejects(second.call('stopPodSandbox', { podSandboxId: stuck }, { signal }), /left/);
+  assert.match(second.service.reconciliation.problem() ?? '', /1 of 1 pods/);
+
+  release.resolve();
+  await second.service.reconciliation.finished;
+  assert.equal(second.service.reconciliation.problem(), undefined);
+  await second.call('removePodSandbox', { podSandboxId: stuck });
 });
 
 test('without image-service pods are recovered, and roots are looked at later', async (t) => {

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { kindOf, messageOf, RuntimeError } from '@gantry/errors';
 import { findTool, identifyProcess, missingTool, removeCgroup, signalProcess } from '@gantry/host';
@@ -14,16 +14,24 @@ import type {
   RuntimeHandler,
 } from '../ports.ts';
 import { type CheckpointPaths, checkpoint, whyOf } from './checkpoint.ts';
-import { conmonArguments, pidFileOf } from './conmon-arguments.ts';
+import { conmonArguments } from './conmon-arguments.ts';
 import { readBundleFacts } from './container-cgroup.ts';
+import { deleteByHand, deleteByRuntime, knows, toolOf } from './delete-container.ts';
+import {
+  endUnfinishedCreate,
+  killMakers,
+  killStragglers,
+  monitorOf,
+  waitForMonitor,
+} from './end-processes.ts';
 import { readExit } from './exit-record.ts';
 import { watchExits } from './exit-watcher.ts';
-import { killAndWait, killCgroup, waitForAll } from './kill-container.ts';
+import { killAndWait } from './kill-container.ts';
 import { type LaunchRecord, LaunchRecords } from './launch-record.ts';
 import { prepareLogFile } from './log-file.ts';
-import { findMonitor, inSessionsOf, readPid, searchMakers } from './monitor.ts';
+import { findMonitor } from './monitor.ts';
 import { takeBackNullDevice } from './null-device.ts';
-import { ociFailure, runOci, runtimeRootOf, saysNoSuchContainer } from './oci-command.ts';
+import { ociFailure, runOci, runtimeRootOf } from './oci-command.ts';
 import { reopenLog } from './reopen-log.ts';
 import { runtimeWords } from './runtime-words.ts';
 import { type ConmonReport, type SpawnConmonOptions, spawnConmon } from './spawn-conmon.ts';
@@ -38,9 +46,6 @@ export interface ConmonRuntimeOptions {
 
 /** What conmon and the runtime put into a bundle; runc writes its pid file under a name with a dot first. */
 const bundleFiles = ['attach', 'ctl', 'winsz', 'pidfile', '.pidfile', 'conmon.pid', 'oom', 'exit'];
-
-/** How long conmon may take to end after its container. */
-const monitorEndMs = 10_000;
 
 /** Opens the runtime under `stateDir`, where containers of an earlier process may be running. */
 export async function openConmonRuntime(options: ConmonRuntimeOptions): Promise<Runtime> {
@@ -277,115 +282,12 @@ class ConmonRuntime implements Runtime {
   }
 }
 
-/**
- * A service that died in create() leaves a conmon whose runtime may still be at work, and would
- * finish the container behind our back. The runtime's pid file is written when it is done. Returns
- * whether it was not there.
- */
-async function endUnfinishedCreate(what: string, bundleDir: string | undefined): Promise<boolean> {
-  if (bundleDir === undefined || readPid(pidFileOf(bundleDir)) !== undefined) {
-    return false;
-  }
-  await killMakers(what, bundleDir);
-  return true;
-}
-
-/**
- * Kills what is at work on the creation of a container, and waits for its end. The runtime dies
- * with conmon (PR_SET_PDEATHSIG), but nobody would know when, and what crun forks does not: they
- * would go on to make directories and cgroups.
- */
-async function killMakers(what: string, bundleDir: string): Promise<void> {
-  const leaders: ProcessId[] = [];
-  for (;;) {
-    const makers = await searchMakers(bundleDir);
-    leaders.push(...makers);
-    const left = [...makers, ...inSessionsOf(leaders)];
-    if (left.length === 0) {
-      return;
-    }
-    await killAndWait(`the making of ${what}`, left);
-  }
-}
-
-async function killStragglers(what: string, { cgroupPath }: LaunchRecord): Promise<void> {
-  if (cgroupPath !== undefined) {
-    await killCgroup(what, cgroupPath);
-  }
-}
-
-/** Conmon ends by itself once it has written down the exit; one that hangs is killed. */
-async function waitForMonitor(what: string, monitor: ProcessId): Promise<void> {
-  try {
-    await waitForAll(`wait for conmon of ${what}`, [monitor], monitorEndMs);
-  } catch {
-    await killAndWait(`conmon of ${what}`, [monitor]);
-  }
-}
-
 /** Also under the temporary names that conmon gives them first: `conmon.pid.KUX6Y3`. */
 function removeFiles(dir: string, names: readonly string[]): void {
   const files = existsSync(dir) ? readdirSync(dir) : [];
   for (const file of files.filter((f) => names.some((n) => f === n || f.startsWith(`${n}.`)))) {
     rmSync(join(dir, file), { force: true });
   }
-}
-
-/** Whether a runtime keeps anything of this id; after a reboot none does, and asking each costs a process. */
-async function knows(root: string, id: string): Promise<boolean> {
-  return (await readdir(root).catch(() => [])).some((name) => name.startsWith(id));
-}
-
-/** The binary that a container was made with; undefined where it is no longer installed. */
-function toolOf(
-  handler: RuntimeHandler,
-  record: LaunchRecord | undefined,
-): RuntimeHandler | undefined {
-  const path = handler.path === '' ? record?.runtimePath : handler.path;
-  const found = path === undefined || path === '' ? undefined : findTool(path);
-  return found === undefined ? undefined : { ...handler, path: found };
-}
-
-/**
- * Whether the runtime has deleted a container that it had created to the end, and with it the
- * cgroup. Of one that was cut off in the making it may not know the cgroup.
- */
-async function deleteByRuntime(
-  handler: RuntimeHandler,
-  root: string,
-  id: string,
-  record: LaunchRecord | undefined,
-): Promise<boolean> {
-  const result = await runOci(handler, root, ['delete', id]);
-  if (result.exitCode !== 0 && !saysNoSuchContainer(result)) {
-    throw ociFailure(`delete container ${id}`, handler, 'delete', result);
-  }
-  if (result.exitCode !== 0) {
-    // A crun that was killed before it wrote its state leaves a directory that it does not know.
-    await rm(join(root, id), { recursive: true, force: true });
-  }
-  return (
-    result.exitCode === 0 &&
-    record?.bundleDir !== undefined &&
-    readPid(pidFileOf(record.bundleDir)) !== undefined
-  );
-}
-
-/** What is left to do for a runtime that is no longer there. The cgroup is not removed: false. */
-async function deleteByHand(
-  root: string,
-  id: string,
-  record: LaunchRecord | undefined,
-): Promise<false> {
-  if (record !== undefined) {
-    await killStragglers(`container ${id}`, record);
-  }
-  await rm(join(root, id), { recursive: true, force: true });
-  return false;
-}
-
-async function monitorOf(record: LaunchRecord | undefined): Promise<ProcessId | undefined> {
-  return record?.bundleDir === undefined ? undefined : findMonitor(record.bundleDir);
 }
 
 function spanAttributes(handler: RuntimeHandler, id: string): Record<string, string> {

@@ -1,10 +1,11 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '@gantry/errors';
 import { findTool, missingTool, removeCgroup, run } from '@gantry/host';
 import type { RuntimeHandler } from '../ports.ts';
 import { cgroupDirectoryOf } from './container-cgroup.ts';
 import { runtimeEnvironment } from './oci-command.ts';
+import { openProbePlace, removeDeadProbes } from './probe-place.ts';
 import { runtimeWords } from './runtime-words.ts';
 
 /** One `[runtimes.<name>]` of the configuration, as far as a probe needs it. */
@@ -27,21 +28,18 @@ const timeoutMs = 10_000;
 /**
  * Tries every handler on this host, all at once: each creates a container in an empty root file
  * system, which must fail because the command is not there, and for no other reason. Costs about
- * as much as one create, and leaves nothing. Never throws for a handler; `unusable` says why.
+ * as much as one create, and leaves nothing; what an instance left that was killed meanwhile goes first. Never throws for a handler; `unusable` says why.
  */
 export async function probeHandlers(
   runtimes: Readonly<Record<string, HandlerConfig>>,
   stateDir: string,
 ): Promise<ReadonlyMap<string, ProbedHandler>> {
   await mkdir(stateDir, { recursive: true });
-  const dir = await mkdtemp(join(stateDir, 'probe-'));
-  try {
-    const names = Object.entries(runtimes);
-    const probes = names.map(([name, config]) => probe(name, config, join(dir, name)));
-    return new Map((await Promise.all(probes)).map((handler) => [handler.name, handler]));
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
+  await removeDeadProbes(stateDir);
+  await using place = await openProbePlace(stateDir);
+  const names = Object.entries(runtimes);
+  const probes = names.map(([name, config]) => probe(name, config, join(place.directory, name)));
+  return new Map((await Promise.all(probes)).map((handler) => [handler.name, handler]));
 }
 
 async function probe(name: string, config: HandlerConfig, dir: string): Promise<ProbedHandler> {

@@ -7,7 +7,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import { definePlugin, type RunningPlugin } from '@gantry/nri';
-import { type NriStack, startNriStack } from './harness/nri.ts';
+import { type NriStack, startNriStack, unhurried } from './harness/nri.ts';
 import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
 import { runDir } from './harness/run-dir.ts';
 import { killServices } from './harness/services.ts';
@@ -28,7 +28,7 @@ const shrinking = (name: string) =>
 before(async () => {
   const dir = await mkdtemp(join(runDir(), 'nri-'));
   faultFile = join(dir, 'fault');
-  stack = await startNriStack(dir, '', { environment: { GANTRY_FAULT_FILE: faultFile } });
+  stack = await startNriStack(dir, unhurried, { environment: { GANTRY_FAULT_FILE: faultFile } });
   const plugin = definePlugin({
     name: 'shrinker',
     index: 20,

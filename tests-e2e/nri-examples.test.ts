@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { execPath } from 'node:process';
 import { after, before, test } from 'node:test';
 import { auditor } from '@gantry/example-nri-plugins';
-import { type NriStack, startNriStack } from './harness/nri.ts';
+import { type NriStack, startNriStack, unhurried } from './harness/nri.ts';
 import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
 import { runDir } from './harness/run-dir.ts';
 import { killServices } from './harness/services.ts';
@@ -33,9 +33,7 @@ before(async () => {
     await chmod(path, 0o755);
   }
   await writeFile(join(dir, 'conf.d', '99-auditor.conf'), join(dir, 'audit.jsonl'));
-  // Four programs that start at once, on a host that may be busy.
-  const times = 'plugin_registration_timeout_ms = 60000\nplugin_request_timeout_ms = 20000\n';
-  stack = await startNriStack(dir, times);
+  stack = await startNriStack(dir, unhurried);
 });
 after(async () => {
   await stack[Symbol.asyncDispose]();
@@ -116,7 +114,7 @@ test('the runtime starts all three, and they do what annotations say', async (t)
 
 test('all services in one process ask plugins too', async (t) => {
   const own = await mkdtemp(join(runDir(), 'nri-'));
-  const compact = await startNriStack(own, '', { config: '[services]\ncompact = true\n' });
+  const compact = await startNriStack(own, unhurried, { config: '[services]\ncompact = true\n' });
   t.after(() => compact[Symbol.asyncDispose]());
   const file = join(own, 'audit.jsonl');
   const plugin = await compact.plug(

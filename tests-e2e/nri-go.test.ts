@@ -37,7 +37,10 @@ before(async () => {
   await writeFile(join(plugins, 'wrong-name'), '#!/bin/sh\n');
   await chmod(join(plugins, 'wrong-name'), 0o755);
   await writeFile(join(dir, 'conf.d', 'launched-judge.conf'), `${launchedLog}\n`);
-  stack = await startNriStack(dir, '[nri.default_validator]\nenabled = true\n');
+  stack = await startNriStack(
+    dir,
+    'plugin_registration_timeout_ms = 60000\n[nri.default_validator]\nenabled = true\n',
+  );
 });
 after(async () => {
   if (skip === false) {

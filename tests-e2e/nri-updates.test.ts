@@ -3,7 +3,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import { type DefinedPlugin, definePlugin, type RunningPlugin } from '@gantry/nri';
-import { type NriStack, startNriStack } from './harness/nri.ts';
+import { type NriStack, startNriStack, unhurried } from './harness/nri.ts';
 import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
 import { runDir } from './harness/run-dir.ts';
 import { killServices } from './harness/services.ts';
@@ -12,7 +12,7 @@ import { until } from './harness/until.ts';
 let stack: NriStack;
 
 before(async () => {
-  stack = await startNriStack(await mkdtemp(join(runDir(), 'nri-')));
+  stack = await startNriStack(await mkdtemp(join(runDir(), 'nri-')), unhurried);
 });
 after(async () => {
   await stack[Symbol.asyncDispose]();

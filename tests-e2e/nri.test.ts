@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DefinedPlugin, definePlugin, type RunningPlugin } from '@gantry/nri';
-import { type NriStack, startNriStack } from './harness/nri.ts';
+import { type NriStack, startNriStack, unhurried } from './harness/nri.ts';
 import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
 import { runDir } from './harness/run-dir.ts';
 import { until } from './harness/until.ts';
@@ -16,7 +16,7 @@ before(async () => {
   dir = await mkdtemp(join(runDir(), 'nri-'));
   const cdi = join(dir, 'cdi');
   await mkdir(cdi);
-  stack = await startNriStack(dir, '', { pods: () => `cdi_spec_dirs = ["${cdi}"]` });
+  stack = await startNriStack(dir, unhurried, { pods: () => `cdi_spec_dirs = ["${cdi}"]` });
 });
 after(async () => {
   await stack[Symbol.asyncDispose]();

@@ -16,6 +16,10 @@ export interface NriStack extends Stack {
   untilPlugged(...names: string[]): Promise<void>;
 }
 
+/** More lines of [nri] where no plugin is to be dropped: programs that start together, a host that is busy. */
+export const unhurried =
+  'plugin_registration_timeout_ms = 60000\nplugin_request_timeout_ms = 20000\n';
+
 /** A stack with NRI, its plugin directories beside it. */
 export async function startNriStack(
   dir: string,

@@ -56,7 +56,10 @@ export const commands: readonly CommandEntry[] = [
     name: 'test',
     args: '[stages...]',
     about: 'run the tests of Gantry itself: types, lint, generated, units, e2e, critest',
-    options: [['--vm', "run a pod's life in a virtual machine with systemd and cgroup v2"]],
+    options: [
+      ['--vm', "run a pod's life in a virtual machine with systemd and cgroup v2"],
+      ['--kubelet', 'run static pods with a kubelet, which is built first (needs Go)'],
+    ],
     load: async () => (await import('./commands/test.ts')).test,
   },
   {

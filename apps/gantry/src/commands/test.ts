@@ -7,24 +7,27 @@ import { flag, type Invocation, requireRoot } from '../invocation.ts';
 import { duration } from '../output/progress.ts';
 import { ensure, testNeeds, vmNeeds } from '../stack/packages.ts';
 import { readCounts, totalsLine, totalsOf } from '../test-run/counts.ts';
-import { type Stage, stages, vmStage } from '../test-run/stages.ts';
+import { type Stage, stages, stagesOnRequest } from '../test-run/stages.ts';
 
 const root = join(import.meta.dirname, '../../../..');
 
 /**
- * `gantry test [--vm] [STAGES...]`: its own set-up, then every stage until one fails; with --vm the
- * machine's alone, or after those named. The last line of its
- * output is `N passed, N failed, N skipped`, also then.
+ * `gantry test [--vm] [--kubelet] [STAGES...]`: its own set-up, then every stage until one fails; with
+ * --vm or --kubelet those alone, or after the stages named. The last line of its output is
+ * `N passed, N failed, N skipped`, also then.
  */
 export async function test(invocation: Invocation): Promise<number> {
   requireRoot('test');
-  const withVm = flag(invocation, 'vm');
-  const chosen = chooseStages(invocation.args, withVm);
+  const onRequest = stagesOnRequest.filter(({ name }) => flag(invocation, name));
+  const chosen = chooseStages(invocation.args, onRequest);
+  const needs = onRequest.some(({ name }) => name === 'vm')
+    ? [...testNeeds, ...vmNeeds]
+    : testNeeds;
   const { out, note, signal } = invocation;
   const countsDir = await mkdtemp(join(tmpdir(), 'gantry-counts-'));
   let exitCode = 0;
   try {
-    await ensure(withVm ? [...testNeeds, ...vmNeeds] : testNeeds, { install: true, note, signal });
+    await ensure(needs, { install: true, note, signal });
     for (const stage of chosen) {
       await timed(stage, out, () => stage.run({ root, countsDir, signal }));
     }
@@ -38,7 +41,7 @@ export async function test(invocation: Invocation): Promise<number> {
   return totals.failed > 0 ? 1 : exitCode;
 }
 
-function chooseStages(names: readonly string[], withVm: boolean): readonly Stage[] {
+function chooseStages(names: readonly string[], onRequest: readonly Stage[]): readonly Stage[] {
   const unknown = names.filter((name) => !stages.some((stage) => stage.name === name));
   if (unknown.length > 0) {
     const known = stages.map((stage) => stage.name).join(', ');
@@ -48,10 +51,7 @@ function chooseStages(names: readonly string[], withVm: boolean): readonly Stage
     );
   }
   const named = stages.filter((stage) => names.includes(stage.name));
-  if (withVm) {
-    return names.length === 0 ? [vmStage] : [...named, vmStage];
-  }
-  return names.length === 0 ? stages : named;
+  return names.length === 0 && onRequest.length === 0 ? stages : [...named, ...onRequest];
 }
 
 async function timed(

@@ -34,12 +34,19 @@ export const stages: readonly Stage[] = [
   { name: 'critest', about: "the CRI's conformance tests, every runtime and infra", run: critest },
 ];
 
-/** Only run when it is asked for: it makes a machine first. */
-export const vmStage: Stage = {
-  name: 'vm',
-  about: "a pod's life in a virtual machine with systemd and cgroup v2",
-  run: (context) => counted(context, ['tests-e2e/vm/run.ts']),
-};
+/** Run only when an option of their name asks for them: they make a machine, or a kubelet, first. */
+export const stagesOnRequest: readonly Stage[] = [
+  {
+    name: 'vm',
+    about: "a pod's life in a virtual machine with systemd and cgroup v2",
+    run: (context) => counted(context, ['tests-e2e/vm/run.ts']),
+  },
+  {
+    name: 'kubelet',
+    about: 'a kubelet with static pods',
+    run: (context) => counted(context, ['tests-e2e/kubelet/run.ts', ...reporterArgs()]),
+  },
+];
 
 async function lint(context: StageContext): Promise<void> {
   await tool(context, 'biome', ['ci', ...(isTerminal ? [] : ['--colors=off']), '.']);

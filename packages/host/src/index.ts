@@ -8,6 +8,7 @@ export {
 } from './cgroup-layout.ts';
 export type { ProcessExit } from './child-reaper.ts';
 export { type ConsoleSocket, listenForConsole } from './console-socket.ts';
+export { makeDirectoryApart } from './directory-apart.ts';
 export { type DirectoryUsage, directoryUsage } from './directory-usage.ts';
 export { faultPoint } from './fault-point.ts';
 export { labelTree } from './file-label.ts';

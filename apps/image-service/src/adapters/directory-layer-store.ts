@@ -1,4 +1,4 @@
-import { access, mkdir, readdir, rename } from 'node:fs/promises';
+import { access, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, syncFilesystem } from '@gantry/host';
 import { type Digest, isDigest } from '@gantry/oci';
@@ -14,7 +14,7 @@ import type {
   LayerStore,
   LayerTar,
 } from '../ports.ts';
-import type { TemporarySpace } from '../store/temporary-space.ts';
+import type { TemporaryPath, TemporarySpace } from '../store/temporary-space.ts';
 import { chainKey } from './chain-key.ts';
 import { usageWithin } from './usage-within.ts';
 
@@ -61,11 +61,11 @@ export class DirectoryLayerStore implements LayerStore {
     { signal }: LayerOptions,
   ): Promise<DiskUsage> {
     const { temporary, pool, maxLayerBytes: maxBytes } = this.#options;
-    await using directory = await temporary.directory();
+    await using directory = temporary.directoryApart();
     const work = { kind: 'extract', layer, directory: directory.path, maxBytes } as const;
     const usage = await pool.run(work, source, signal);
     signal.throwIfAborted();
-    await this.#moveIn(directory.path, layer.diffId);
+    await this.#moveIn(directory, layer.diffId);
     return usage;
   }
 
@@ -139,7 +139,7 @@ export class DirectoryLayerStore implements LayerStore {
     }
     await mkdir(join(directory.path, 'done'));
     try {
-      await rename(directory.path, merged);
+      await directory.moveTo(merged);
     } catch (error) {
       // Another replica was quicker; it made the same.
       if (!hasCode(error, 'ENOTEMPTY', 'EEXIST')) {
@@ -148,16 +148,16 @@ export class DirectoryLayerStore implements LayerStore {
     }
   }
 
-  async #moveIn(directory: string, diffId: Digest): Promise<void> {
+  async #moveIn(directory: TemporaryPath, diffId: Digest): Promise<void> {
     try {
-      await rename(directory, this.#pathOf(diffId));
+      await directory.moveTo(this.#pathOf(diffId));
     } catch (error) {
       if (!hasCode(error, 'ENOTEMPTY', 'EEXIST')) {
         throw error;
       }
       // Without a record, or not whole: nobody stands on it.
       await this.remove(diffId);
-      await rename(directory, this.#pathOf(diffId));
+      await directory.moveTo(this.#pathOf(diffId));
     }
   }
 

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rmdir, stat, statfs } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rmdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeIndexHeader, indexHeaderBytes } from '@gantry/erofs';
 import { RuntimeError } from '@gantry/errors';
@@ -18,7 +18,7 @@ import type {
   LayerStore,
   LayerTar,
 } from '../ports.ts';
-import type { TemporarySpace } from '../store/temporary-space.ts';
+import type { TemporaryPath, TemporarySpace } from '../store/temporary-space.ts';
 import { chainKey } from './chain-key.ts';
 import { usageWithin } from './usage-within.ts';
 
@@ -98,7 +98,7 @@ export class ErofsLayerStore implements LayerStore {
     }
     signal.throwIfAborted();
     faultPoint('erofs.layer-kept');
-    await this.#moveIn(directory.path, layer.diffId);
+    await this.#moveIn(directory, layer.diffId);
     return usage;
   }
 
@@ -205,7 +205,7 @@ export class ErofsLayerStore implements LayerStore {
     const layers = diffIds.map((diffId) => ({ diffId, directory: this.#pathOf(diffId) }));
     await pool.run({ kind: 'build', layers, file: place.path }, nothing(), signal);
     faultPoint('erofs.chain-built');
-    await rename(place.path, path);
+    await place.moveTo(path);
     const built = await readChain(path);
     if (built === undefined) {
       throw new RuntimeError(
@@ -233,16 +233,16 @@ export class ErofsLayerStore implements LayerStore {
     );
   }
 
-  async #moveIn(directory: string, diffId: Digest): Promise<void> {
+  async #moveIn(directory: TemporaryPath, diffId: Digest): Promise<void> {
     try {
-      await rename(directory, this.#pathOf(diffId));
+      await directory.moveTo(this.#pathOf(diffId));
     } catch (error) {
       if (!hasCode(error, 'ENOTEMPTY', 'EEXIST')) {
         throw error;
       }
       // Without a record, or not whole: nobody stands on it.
       await this.remove(diffId);
-      await rename(directory, this.#pathOf(diffId));
+      await directory.moveTo(this.#pathOf(diffId));
     }
   }
 

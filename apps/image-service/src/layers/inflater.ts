@@ -38,7 +38,7 @@ export class Inflater implements Disposable {
   readonly #stream: ZlibStream;
   readonly #finishFlush: number;
   readonly #hasFrames: boolean;
-  readonly #output = Buffer.allocUnsafeSlow(outputBytes);
+  readonly #output = outputOfThread();
   #fault: string | undefined;
   /** The compressed stream has ended: what follows is no part of it. */
   isOver = false;
@@ -102,6 +102,14 @@ export class Inflater implements Disposable {
   [Symbol.dispose](): void {
     this.#stream.close();
   }
+}
+
+let output: Buffer | undefined;
+
+/** One for all that a thread ever inflates: nothing of it is valid beyond a call. */
+function outputOfThread(): Buffer {
+  output ??= Buffer.allocUnsafeSlow(outputBytes);
+  return output;
 }
 
 function asZlibStream(stream: unknown): ZlibStream {

@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hasCode, tryLockFile } from '@gantry/host';
+import { hasCode, makeDirectoryApart, tryLockFile } from '@gantry/host';
 
 /** A place that is gone when it is disposed of, unless it was moved away by then. */
 export interface TemporaryPath extends AsyncDisposable {
   readonly path: string;
+  /** Renames it; the caller's from then on. Rejects as rename(2) does, and changes nothing then. */
+  moveTo(path: string): Promise<void>;
 }
 
 /**
@@ -39,14 +41,20 @@ export class TemporarySpace implements AsyncDisposable {
 
   /** A path that nothing lies at yet. */
   file(): TemporaryPath {
-    const path = join(this.#own, randomBytes(8).toString('hex'));
-    return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+    return temporaryPath(join(this.#own, randomBytes(8).toString('hex')));
   }
 
   /** A new, empty directory. */
   async directory(): Promise<TemporaryPath> {
     const place = this.file();
     await mkdir(place.path, { mode: 0o700 });
+    return place;
+  }
+
+  /** The same, for many files. */
+  directoryApart(): TemporaryPath {
+    const place = this.file();
+    makeDirectoryApart(place.path, 0o700);
     return place;
   }
 
@@ -66,6 +74,22 @@ export class TemporarySpace implements AsyncDisposable {
     await rm(this.#own, { recursive: true, force: true });
     await this.#lock[Symbol.asyncDispose]();
   }
+}
+
+function temporaryPath(path: string): TemporaryPath {
+  let isMoved = false;
+  return {
+    path,
+    moveTo: async (target) => {
+      await rename(path, target);
+      isMoved = true;
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (!isMoved) {
+        await rm(path, { recursive: true, force: true });
+      }
+    },
+  };
 }
 
 async function removeRemains(root: string): Promise<void> {

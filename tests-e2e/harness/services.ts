@@ -8,17 +8,19 @@ export type ServiceProgram =
   | 'stream-server'
   | 'nri-broker';
 
-/** The pids of the instances of one service of this stack, told by their command lines. */
-export function pidsOf(stack: Stack, program: ServiceProgram | 'nats-server'): readonly number[] {
+/** The pids of the instances of one service of this stack, or of all in one, told by their command lines. */
+export function pidsOf(
+  stack: Stack,
+  program: ServiceProgram | 'nats-server' | 'compact',
+): readonly number[] {
+  const names = { 'nats-server': 'nats-server', compact: '/compact.ts' };
+  const name = program in names ? names[program as keyof typeof names] : `/${program}/`;
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => {
       const words = commandLine(pid);
       const mine = words.some((word) => word.includes(stack.dir));
-      return (
-        mine &&
-        words.some((word) => word.includes(program === 'nats-server' ? program : `/${program}/`))
-      );
+      return mine && words.some((word) => word.includes(name));
     })
     .map(Number);
 }
@@ -26,7 +28,7 @@ export function pidsOf(stack: Stack, program: ServiceProgram | 'nats-server'): r
 /** Kills every instance of the programs with SIGKILL, all at one moment. */
 export function killServices(
   stack: Stack,
-  ...programs: readonly (ServiceProgram | 'nats-server')[]
+  ...programs: readonly (ServiceProgram | 'nats-server' | 'compact')[]
 ): readonly number[] {
   const pids = programs.flatMap((program) => pidsOf(stack, program));
   for (const pid of pids) {

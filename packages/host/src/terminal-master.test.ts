@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -121,14 +122,28 @@ test('what was written before anybody looked is all there, in order', async (t) 
 test('the end is that of the process, whoever else still has the terminal', async (t) => {
   const { exited, fd } = await startOnTerminal(
     t,
-    "trap '' HUP; sleep 100 & echo $!; exec sh -c 'exit 3'",
+    "trap '' HUP; sleep 100 & echo $!; read line; exit 3",
   );
   using master = new TerminalMaster();
   master.open(fd);
-  const output = text(master.stream);
+  let output = '';
+  const told = new Promise((done) => {
+    master.stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+      if (output.endsWith('\n')) {
+        done(undefined);
+      }
+    });
+  });
+  const ended = once(master.stream, 'end');
+  await told;
+  const pid = Number(output);
+  // What is written when a session ends while others have its terminal, the kernel may drop.
+  master.stream.write('\n');
   assert.deepEqual(await exited, { exitCode: 3, signal: null });
   master.finish();
-  process.kill(Number(await output), 'SIGKILL');
+  await ended;
+  process.kill(pid, 'SIGKILL');
 });
 
 test('closing it hangs up the process, also when that was before it came', async (t) => {
@@ -183,8 +198,8 @@ test('an orphan is not ours when nobody said so, and a stranger is none', async 
   const pid = await new Promise<number>((resolve) => {
     output.once('data', (chunk: Buffer) => resolve(Number(chunk)));
   });
-  output.destroy();
   await started.exited;
+  output.destroy();
   const orphan = await identifyProcess(pid);
   assert.ok(orphan !== undefined && (await isRunning(orphan)));
   await assert.rejects(reapOrphan(pid), { code: 'ECHILD' });

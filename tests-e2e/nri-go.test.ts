@@ -4,7 +4,16 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, copyFile, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readlink,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { env } from 'node:process';
 import { after, before, type TestContext, test } from 'node:test';
@@ -17,6 +26,13 @@ import { until } from './harness/until.ts';
 const judge = env['GANTRY_E2E_NRI_JUDGE'];
 const ulimits = env['GANTRY_E2E_NRI_ULIMITS'];
 const skip = judge === undefined || ulimits === undefined ? 'no Go toolchain' : false;
+
+/** What a plugin may ask for by its name. */
+const gift = {
+  cdiVersion: '0.6.0',
+  kind: 'judge.example.com/gift',
+  devices: [{ name: 'one', containerEdits: { env: ['GIFT=unpacked'] } }],
+};
 
 let stack: NriStack;
 let dir: string;
@@ -37,9 +53,12 @@ before(async () => {
   await writeFile(join(plugins, 'wrong-name'), '#!/bin/sh\n');
   await chmod(join(plugins, 'wrong-name'), 0o755);
   await writeFile(join(dir, 'conf.d', 'launched-judge.conf'), `${launchedLog}\n`);
+  await mkdir(join(dir, 'cdi'));
+  await writeFile(join(dir, 'cdi', 'judge.json'), JSON.stringify(gift));
   stack = await startNriStack(
     dir,
     'plugin_registration_timeout_ms = 60000\n[nri.default_validator]\nenabled = true\n',
+    { pods: () => `cdi_spec_dirs = ["${join(dir, 'cdi')}"]\n` },
   );
 });
 after(async () => {
@@ -56,6 +75,7 @@ async function connectJudge(
 ): Promise<{ readonly log: string; readonly child: ChildProcess }> {
   const log = join(dir, `${name}.log`);
   const args = ['-name', name, '-idx', index, '-socket', stack.nriSocket, '-log', log];
+  const full = index.split(',').map((one) => `${one}-${name}`);
   const child = spawn(judge ?? '', args, { stdio: 'ignore' });
   t.after(async () => {
     if (child.exitCode === null && child.signalCode === null) {
@@ -63,10 +83,9 @@ async function connectJudge(
       child.kill('SIGKILL');
       await ended;
     }
-    const full = `${index}-${name}`;
-    await until('plugin gone', stack.pluginNames, (names) => !names.includes(full));
+    await until('plugins gone', stack.pluginNames, (now) => !full.some((one) => now.includes(one)));
   });
-  await stack.untilPlugged(`${index}-${name}`);
+  await stack.untilPlugged(...full);
   return { log, child };
 }
 
@@ -150,6 +169,58 @@ test('a launched Go plugin adjusts, watches, and misses no event', { skip }, asy
     'StopPodSandbox',
     'RemoveContainer main',
     'RemovePodSandbox',
+  ]);
+});
+
+test('what a container has is replaced, whether a plugin removes or adds first; CDI devices come', {
+  skip,
+}, async (t) => {
+  const annotations = { 'judge/override': 'yes' };
+  const pod = await runPod(stack, podConfig(stack, 'override', { annotations }));
+  t.after(() => removePod(stack, pod.podSandboxId));
+  const config = shellContainer('main', 'exec sleep 1000', {
+    envs: [{ key: 'SET', value: Buffer.from('before') }],
+  });
+  const id = await startContainer(stack, pod, config);
+  assert.equal(await sh(id, 'echo "$SET $GIFT"'), 'anew unpacked\n');
+  const options = await sh(id, `awk '$2 == "/sys/fs/cgroup" { print $4 }' /proc/mounts`);
+  assert.match(options, /^rw,/);
+  const spec = JSON.parse(
+    await readFile(join(stack.stateDir, 'containers', id, 'config.json'), 'utf8'),
+  ) as {
+    annotations: Record<string, string>;
+    process: { ioPriority: object };
+  };
+  assert.equal(spec.annotations['judge/set'], 'anew');
+  assert.deepEqual(spec.process.ioPriority, { class: 'IOPRIO_CLASS_IDLE', priority: 0 });
+});
+
+test('a Go plugin is told the network, the addresses, the process and the cgroup of a pod', {
+  skip,
+}, async (t) => {
+  const annotations = { 'judge/show': 'yes' };
+  const pod = await runPod(stack, podConfig(stack, 'shown', { annotations }));
+  t.after(() => removePod(stack, pod.podSandboxId));
+  const { status } = await stack.runtime.podSandboxStatus({ podSandboxId: pod.podSandboxId });
+  const [line = ''] = (await linesOf(launchedLog, 'shown')).filter((l) => l.startsWith('Shown'));
+  const [, network, ips, pid, cgroup] =
+    /network=(\S*) ips=(\S*) pid=(\d+) cgroup=(\S*)/.exec(line) ?? [];
+  assert.equal(ips, status?.network?.ip);
+  const { ino } = await stat(network ?? '');
+  assert.equal(await readlink(`/proc/${pid}/ns/net`), `net:[${ino}]`);
+  assert.match(await readFile(`/proc/${pid}/cmdline`, 'utf8'), /pause/);
+  assert.match(await readFile(`/proc/${pid}/cgroup`, 'utf8'), new RegExp(`${cgroup}$`, 'm'));
+});
+
+test('one process may be several Go plugins, and each is asked in its place', {
+  skip,
+}, async (t) => {
+  await connectJudge(t, 'many', '30,70');
+  assert.deepEqual(await stack.pluginNames(), [
+    '30-many',
+    '40-launched-judge',
+    '50-ulimit-adjuster',
+    '70-many',
   ]);
 });
 

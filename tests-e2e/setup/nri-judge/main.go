@@ -48,8 +48,23 @@ func (p *plugin) Synchronize(_ context.Context, pods []*api.PodSandbox, containe
 	return nil, nil
 }
 
+// What plugins are told of a pod that log its network, or run hooks of old in it.
+func (p *plugin) shown(pod *api.PodSandbox) {
+	network := ""
+	for _, namespace := range pod.GetLinux().GetNamespaces() {
+		if namespace.Type == "network" {
+			network = namespace.Path
+		}
+	}
+	p.note(fmt.Sprintf("Shown network=%s ips=%s pid=%d cgroup=%s", network,
+		strings.Join(pod.GetIps(), ","), pod.GetPid(), pod.GetLinux().GetCgroupsPath()), pod, nil)
+}
+
 func (p *plugin) RunPodSandbox(_ context.Context, pod *api.PodSandbox) error {
 	p.note("RunPodSandbox", pod, nil)
+	if pod.Annotations["judge/show"] != "" {
+		p.shown(pod)
+	}
 	if pod.Annotations["judge/refuse"] == "RunPodSandbox" {
 		return errors.New("told to refuse")
 	}
@@ -72,6 +87,9 @@ func (p *plugin) CreateContainer(_ context.Context, pod *api.PodSandbox, contain
 		return nil, nil, errors.New("told to refuse")
 	}
 	adjust := &api.ContainerAdjustment{}
+	if pod.Annotations["judge/override"] != "" {
+		override(adjust, container)
+	}
 	if source := pod.Annotations["judge/mount"]; source != "" {
 		adjust.AddMount(&api.Mount{Source: source, Destination: "/judged", Type: "bind", Options: []string{"rbind", "ro"}})
 		adjust.AddEnv("JUDGED", container.Name)
@@ -87,6 +105,28 @@ func (p *plugin) CreateContainer(_ context.Context, pod *api.PodSandbox, contain
 		}}})
 	}
 	return adjust, nil, nil
+}
+
+// Replaces what the container has, each the way that plugins do it: some add first, others remove first.
+func override(adjust *api.ContainerAdjustment, container *api.Container) {
+	for _, mount := range container.Mounts {
+		if mount.Destination == "/sys/fs/cgroup" {
+			options := []string{}
+			for _, option := range mount.Options {
+				if option != "ro" {
+					options = append(options, option)
+				}
+			}
+			adjust.AddMount(&api.Mount{Destination: mount.Destination, Type: mount.Type, Source: mount.Source, Options: append(options, "rw")})
+			adjust.RemoveMount(mount.Destination)
+		}
+	}
+	adjust.RemoveEnv("SET")
+	adjust.AddEnv("SET", "anew")
+	adjust.RemoveAnnotation("judge/set")
+	adjust.AddAnnotation("judge/set", "anew")
+	adjust.SetLinuxIOPriority(&api.LinuxIOPriority{Class: api.IOPrioClass_IOPRIO_CLASS_IDLE})
+	adjust.AddCDIDevice(&api.CDIDevice{Name: "judge.example.com/gift=one"})
 }
 
 func (p *plugin) StartContainer(_ context.Context, pod *api.PodSandbox, container *api.Container) error {
@@ -132,18 +172,24 @@ func main() {
 	flag.StringVar(&log, "log", "", "")
 	flag.Parse()
 	var options []stub.Option
-	if name != "" {
-		options = append(options, stub.WithPluginName(name), stub.WithPluginIdx(index))
-	}
 	if socket != "" {
 		options = append(options, stub.WithSocketPath(socket))
 	}
-	judge, err := stub.New(&plugin{log: log}, options...)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	done := make(chan error)
+	// As differ does it: one process may be several plugins.
+	for _, one := range strings.Split(index, ",") {
+		with := options
+		if name != "" {
+			with = append(with, stub.WithPluginName(name), stub.WithPluginIdx(one))
+		}
+		judge, err := stub.New(&plugin{log: log}, with...)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		go func() { done <- judge.Run(context.Background()) }()
 	}
-	if err := judge.Run(context.Background()); err != nil {
+	if err := <-done; err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -68,6 +68,22 @@ test('a batch that meets a busy database is written with the next one, in order'
   assert.deepEqual(warnings, []);
 });
 
+test('a batch that meets a busy database is tried again when nothing more comes', async (t) => {
+  const { tracer, written, fail } = setup();
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const settle = () => new Promise(setImmediate);
+  tracer.startSpan('first', {}, ROOT_CONTEXT).end();
+  t.mock.timers.tick(500);
+  await settle();
+  fail(2);
+  tracer.startSpan('last', {}, ROOT_CONTEXT).end();
+  for (let round = 0; round < 3; round += 1) {
+    t.mock.timers.tick(500);
+    await settle();
+  }
+  assert.deepEqual(written, ['first', 'last']);
+});
+
 test('a database that stays broken costs one warning, and is opened again', async () => {
   const { writer, tracer, written, warnings, fail, opened } = setup();
   fail(45);

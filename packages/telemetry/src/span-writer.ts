@@ -55,6 +55,10 @@ export class SpanWriter implements SpanProcessor {
       return;
     }
     this.#queue.push(toSpanRecord(span, this.#nowUs(), this.#options.owner));
+    this.#flushLater();
+  }
+
+  #flushLater(): void {
     if (this.#timer === undefined) {
       this.#timer = setTimeout(() => {
         this.#timer = undefined;
@@ -85,6 +89,7 @@ export class SpanWriter implements SpanProcessor {
       await this.forceFlush();
     }
     this.#stopped = true;
+    clearTimeout(this.#timer);
     this.#attempt(() => this.#store?.trim());
     this.#attempt(() => this.#store?.[Symbol.dispose]());
     this.#store = undefined;
@@ -122,6 +127,8 @@ export class SpanWriter implements SpanProcessor {
     this.#failures++;
     if (this.#store !== undefined && this.#failures < giveUpAfterFailures) {
       this.#queue = [...batch, ...this.#queue].slice(0, maxQueued);
+      // Not with the next span: there may be none for long.
+      this.#flushLater();
       return;
     }
     // Opened anew for the next batch: the file may have been removed, or be back.

@@ -23,9 +23,17 @@ export interface ConfigDirectory extends AsyncDisposable {
 /** Opens and watches `dir`, which need not exist yet. */
 export async function openConfigDirectory(dir: string): Promise<ConfigDirectory> {
   let current: LoadedConfig = { fault: '' };
+  let lastBegun = 0;
+  let lastTaken = 0;
   const reload = async (): Promise<LoadedConfig> => {
-    current = await loadConfig(dir);
-    return current;
+    const turn = (lastBegun += 1);
+    const loaded = await loadConfig(dir);
+    // An older look that ends later must not hide what a newer one has seen: no event would correct it.
+    if (turn > lastTaken) {
+      lastTaken = turn;
+      current = loaded;
+    }
+    return loaded;
   };
   const watching = await watchDirectory(dir, async () => {
     await reload();

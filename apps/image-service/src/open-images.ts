@@ -25,6 +25,7 @@ import { ContentStore } from './store/content-store.ts';
 import { ImageRecords } from './store/image-records.ts';
 import { LayerRecords } from './store/layer-records.ts';
 import { migrations } from './store/migrations.ts';
+import { PartialBlobs } from './store/partial-blobs.ts';
 import { RootRecords } from './store/root-records.ts';
 import { TemporarySpace } from './store/temporary-space.ts';
 
@@ -89,6 +90,7 @@ export async function openImages(options: OpenOptions): Promise<Images> {
     layers: new LayerRecords(records, clock, options.bootId),
     roots: new RootRecords(records, clock),
     content,
+    partials: await PartialBlobs.open(join(directory, 'partial'), locks),
     layerStore,
     locks,
     clock,
@@ -98,6 +100,8 @@ export async function openImages(options: OpenOptions): Promise<Images> {
 
   const installer = new ImageInstaller(store, {
     maxConcurrentDownloads: config.images.max_concurrent_downloads,
+    resumeMinBytes: config.images.resume_min_bytes,
+    keepCompressed: config.images.keep_compressed_layers,
   });
   const board = stack.use(
     await PullBoard.open({
@@ -139,7 +143,12 @@ export async function openImages(options: OpenOptions): Promise<Images> {
     chosen: { layerStoreName: layerStore.name, objection: chosen.objection },
     directory,
     imageUsage: async () =>
-      sum(store.layers.usage(), await layerStore.chainUsage(), await content.usage()),
+      sum(
+        store.layers.usage(),
+        await layerStore.chainUsage(),
+        await content.usage(),
+        await store.partials.usage(),
+      ),
     rootUsage: recently(usageMaxAgeMs, () => directoryUsage(rootsDirectory)),
     importImages: (from, name, signal) =>
       importImages({ installer, temporary }, from, name, signal),

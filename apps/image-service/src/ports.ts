@@ -24,6 +24,11 @@ export interface LayerOptions {
   readonly signal: AbortSignal;
 }
 
+export interface BlobOptions extends LayerOptions {
+  /** Begin here; 0 where the source can't resume. */
+  readonly offset?: number;
+}
+
 /** Who stands on a chain of layers: containers that run on it, an image that may be run, nobody. */
 export type ChainUse = 'running' | 'kept' | 'unused';
 
@@ -106,11 +111,13 @@ export interface ResolvedManifest {
 export interface ImageSource {
   /** For messages and spans. */
   readonly description: string;
+  /** Blobs can be read from anywhere in them, and are too far to be read twice. */
+  readonly canResume: boolean;
   resolve(options: LayerOptions): Promise<ResolvedManifest>;
   /** The whole of a small blob; the caller checks digest and size. */
   readBlob(blob: Descriptor, options: LayerOptions): Promise<Buffer>;
   /** The bytes of a blob in order, each chunk valid until the next is asked for; the reader checks them. */
-  openBlob(blob: Descriptor, options: LayerOptions): AsyncIterable<Uint8Array>;
+  openBlob(blob: Descriptor, options: BlobOptions): AsyncIterable<Uint8Array>;
 }
 
 /** What the CRI's AuthConfig gives for one pull (api.proto); empty strings are absent. */

@@ -137,6 +137,14 @@ const images = strictObject({
     'Layers that are unpacked at once on this node; 0 means one per CPU.',
     optional(count, 0),
   ),
+  resume_min_bytes: described(
+    'Of layers of so many compressed bytes or more, what has come is kept on disk until they are whole, so that a pull after a restart goes on where it broke off; 0 keeps none.',
+    optional(count, 64 << 20),
+  ),
+  keep_compressed_layers: described(
+    'Keep layers also as they came, so that an export has the same manifest and digests; takes room for each layer twice.',
+    optional(boolean(), false),
+  ),
   pull_progress_timeout_ms: described(
     'A pull that gets no byte for so long fails, in milliseconds; 0 never.',
     optional(count, 300_000),

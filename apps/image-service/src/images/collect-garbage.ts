@@ -14,6 +14,7 @@ export async function collectGarbage(store: ImageStore, graceMs = garbageGraceMs
   const { roots, images } = store;
   // What a pull that is under way has just made may go too: it is made again when it is needed.
   await store.layerStore.settleChains(() => ({ running: roots.chains(), kept: images.chains() }));
+  await store.partials.collect(graceMs === 0 ? Number.POSITIVE_INFINITY : before);
   const needed = store.images.blobs();
   for (const { digest, writtenAt } of await store.content.list()) {
     // Blobs are small, and written just before their image is recorded: never without grace.

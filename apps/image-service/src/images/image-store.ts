@@ -4,6 +4,7 @@ import type { Clock, LayerStore } from '../ports.ts';
 import type { ContentStore } from '../store/content-store.ts';
 import type { ImageRecords } from '../store/image-records.ts';
 import type { LayerRecords } from '../store/layer-records.ts';
+import type { PartialBlobs } from '../store/partial-blobs.ts';
 import type { RootRecords } from '../store/root-records.ts';
 import type { Locks } from './locks.ts';
 
@@ -13,6 +14,7 @@ export interface ImageStore {
   readonly layers: LayerRecords;
   readonly roots: RootRecords;
   readonly content: ContentStore;
+  readonly partials: PartialBlobs;
   readonly layerStore: LayerStore;
   readonly locks: Locks;
   readonly clock: Clock;

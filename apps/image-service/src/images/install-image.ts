@@ -15,6 +15,7 @@ import {
 import { withSpan } from '@gantry/telemetry';
 import type { ImageSource, LayerSpec } from '../ports.ts';
 import type { NewImage } from '../store/image-records.ts';
+import { type KeepOptions, withBlob } from './fetch-blob.ts';
 import type { ImageStore } from './image-store.ts';
 import { LayerProgress } from './layer-progress.ts';
 import { forEachLimited } from './limit.ts';
@@ -24,7 +25,10 @@ import { SharedWork } from './shared-work.ts';
 /** A layer that may have to be fetched. */
 export interface SourceLayer {
   readonly spec: LayerSpec;
-  open(signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** The source can begin anywhere, and is far: what has come is worth keeping. */
+  readonly canResume: boolean;
+  /** The bytes from `offset` on, which is 0 unless the source can resume. */
+  open(signal: AbortSignal, offset?: number): AsyncIterable<Uint8Array>;
 }
 
 /** An image whose config has been read and checked, and whose layers can be fetched. */
@@ -48,12 +52,17 @@ const maxRounds = 3;
 export class ImageInstaller {
   readonly #store: ImageStore;
   readonly #maxConcurrent: number;
+  readonly #keep: KeepOptions;
   readonly #fetching = new SharedWork<void>();
   readonly #progress = new LayerProgress();
 
-  constructor(store: ImageStore, options: { readonly maxConcurrentDownloads: number }) {
+  constructor(
+    store: ImageStore,
+    options: KeepOptions & { readonly maxConcurrentDownloads: number },
+  ) {
     this.#store = store;
     this.#maxConcurrent = options.maxConcurrentDownloads;
+    this.#keep = options;
   }
 
   /** What has become of a layer that is to be fetched. */
@@ -89,7 +98,10 @@ export class ImageInstaller {
       id: image.id,
       user: image.user,
       diffIds,
-      blobs: blobs.map(({ digest, bytes }) => ({ digest, size: bytes.length })),
+      blobs: [
+        ...blobs.map(({ digest, bytes }) => ({ digest, size: bytes.length })),
+        ...(await this.#keptBlobs(image)),
+      ],
       ...names,
     };
     for (let round = 1; ; round++) {
@@ -111,6 +123,18 @@ export class ImageInstaller {
       }
       await this.fetchLayers(image, signal);
     }
+  }
+
+  /** Those of the layers that are here as they came. */
+  async #keptBlobs({ layers }: InstallableImage): Promise<{ digest: Digest; size: number }[]> {
+    const kept: { digest: Digest; size: number }[] = [];
+    for (const { digest, size } of layers.map(({ spec }) => spec)) {
+      if (digest !== undefined && size !== undefined) {
+        const isHere = await this.#store.content.refresh(digest, size);
+        kept.push(...(isHere ? [{ digest, size }] : []));
+      }
+    }
+    return kept;
   }
 
   /** Before the image is visible: what can't be prepared is told by the pull, not by its first container. */
@@ -153,10 +177,18 @@ export class ImageInstaller {
         'layer.size': size ?? 0,
       };
       await withSpan('image.layer', attributes, async (span) => {
-        const bytes = this.#progress.count(diffId, layer.open(own));
-        const usage = await layerStore.prepareLayer(layer.spec, bytes, { signal: own });
+        const usage = await withBlob(this.#store, layer, this.#keep, own, (blob) => {
+          const bytes = this.#progress.count(diffId, blob);
+          return layerStore.prepareLayer(layer.spec, bytes, { signal: own });
+        });
         faultPoint('image.layer-written');
-        layers.add(diffId, usage);
+        try {
+          layers.add(diffId, usage);
+        } catch (error) {
+          // Of a layer without a record nobody would know.
+          await layerStore.remove(diffId);
+          throw error;
+        }
         faultPoint('image.layer-recorded');
         span.setAttribute('layer.unpacked_bytes', usage.bytes);
       });
@@ -181,7 +213,8 @@ export async function describeImage(
     documents,
     layers: pairLayers(manifest, parsed).map((layer) => ({
       spec: layer,
-      open: (own) => source.openBlob(layer.descriptor, { signal: own }),
+      canResume: source.canResume,
+      open: (own, offset = 0) => source.openBlob(layer.descriptor, { signal: own, offset }),
     })),
   };
 }

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lockFile, tryLockFile } from '@gantry/host';
 
-type Subject = 'chain' | 'image' | 'layer' | 'name' | 'root';
+type Subject = 'blob' | 'chain' | 'image' | 'layer' | 'name' | 'root';
 
 /** Locks that replicas on one node share (flock): dropped by the kernel when their holder dies. */
 export class Locks {

@@ -44,7 +44,7 @@ export async function pruneImages(
 }
 
 async function bytesOf(store: ImageStore): Promise<number> {
-  const { layers, layerStore, content } = store;
-  const beside = [await layerStore.chainUsage(), await content.usage()];
+  const { layers, layerStore, content, partials } = store;
+  const beside = [await layerStore.chainUsage(), await content.usage(), await partials.usage()];
   return beside.reduce((sum, { bytes }) => sum + bytes, layers.usage().bytes);
 }

@@ -35,6 +35,7 @@ export async function readDockerArchive(archive: Archive, manifest: Buffer): Pro
           documents: [],
           layers: diffIds.map((diffId, index) => ({
             spec: { diffId },
+            canResume: false,
             open: () => archive.open(entry.Layers[index] ?? ''),
           })),
         },

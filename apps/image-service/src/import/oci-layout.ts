@@ -58,6 +58,7 @@ function namesOf({ annotations }: Descriptor): string[] {
 
 class LayoutSource implements ImageSource {
   readonly description = 'OCI layout';
+  readonly canResume = false;
   readonly #archive: Archive;
   readonly #entry: Descriptor;
 

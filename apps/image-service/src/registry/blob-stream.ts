@@ -6,6 +6,8 @@ import { registryUnavailable } from './registry-error.ts';
 
 export interface BlobStreamOptions {
   readonly signal: AbortSignal;
+  /** What is before is here already. */
+  readonly begin: number;
   readonly backoffMs: number;
   /** Asks for the bytes from `offset` on. */
   open(offset: number): Promise<HttpAnswer>;
@@ -26,7 +28,7 @@ export async function* blobStream(
   blob: Descriptor,
   options: BlobStreamOptions,
 ): AsyncGenerator<Uint8Array> {
-  let offset = 0;
+  let offset = options.begin;
   let breaks = 0;
   while (offset < blob.size) {
     const answer = await options.open(offset);

@@ -15,7 +15,13 @@ import {
   parseImageDocument,
   type Reference,
 } from '@gantry/oci';
-import type { Credentials, ImageSource, LayerOptions, ResolvedManifest } from '../ports.ts';
+import type {
+  BlobOptions,
+  Credentials,
+  ImageSource,
+  LayerOptions,
+  ResolvedManifest,
+} from '../ports.ts';
 import { blobStream } from './blob-stream.ts';
 import { EndpointClient } from './endpoint-client.ts';
 import { findEndpoints } from './find-endpoints.ts';
@@ -45,6 +51,7 @@ const maxIndexDepth = 3;
 /** One image of a registry, as one pull sees it: its endpoints are looked up once. */
 export class RegistrySource implements ImageSource {
   readonly description: string;
+  readonly canResume = true;
   readonly #reference: Reference;
   readonly #credentials: Credentials | undefined;
   readonly #options: RegistryOptions;
@@ -97,7 +104,10 @@ export class RegistrySource implements ImageSource {
     return Buffer.concat(chunks);
   }
 
-  async *openBlob(blob: Descriptor, { signal }: LayerOptions): AsyncGenerator<Uint8Array> {
+  async *openBlob(
+    blob: Descriptor,
+    { signal, offset: begin = 0 }: BlobOptions,
+  ): AsyncGenerator<Uint8Array> {
     const http = this.#http(signal);
     const what = `fetch blob ${blob.digest}`;
     const count = (await this.#endpoints()).length;
@@ -105,6 +115,7 @@ export class RegistrySource implements ImageSource {
     let skip = 0;
     yield* blobStream(blob, {
       signal,
+      begin,
       backoffMs: this.#options.backoffMs,
       open: async (offset) => {
         const range: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };

@@ -76,8 +76,31 @@ export class ContentStore {
     } finally {
       await file.close();
     }
-    await rename(place.path, this.#pathOf(digest));
+    await place.moveTo(this.#pathOf(digest));
     await syncDirectory(join(this.#blobs, algorithmOf(digest)));
+  }
+
+  /**
+   * Keeps a file as a blob, which is gone from its path then. The caller has
+   * checked its content, and wants it on disk when this resolves.
+   */
+  async adopt(digest: Digest, path: string): Promise<void> {
+    {
+      await using file = await open(path, 'r');
+      await file.sync();
+    }
+    await rename(path, this.#pathOf(digest));
+    await syncDirectory(join(this.#blobs, algorithmOf(digest)));
+  }
+
+  /** Reports whether a blob of that size is here, and if so keeps it from being collected soon. */
+  async refresh(digest: Digest, size: number): Promise<boolean> {
+    if ((await this.sizeOf(digest)) !== size) {
+      return false;
+    }
+    const now = new Date();
+    await utimes(this.#pathOf(digest), now, now);
+    return true;
   }
 
   async remove(digest: Digest): Promise<void> {

@@ -189,6 +189,20 @@ export class ImageRecords {
       .map((row) => row.digest);
   }
 
+  /** Every blob of every image, with its length in bytes. */
+  blobSizes(): { id: Digest; digest: Digest; size: number }[] {
+    return this.#store
+      .prepare<{ id: Digest; digest: Digest; size: number }>(
+        'SELECT image_id AS id, digest, size FROM image_blobs ORDER BY image_id',
+      )
+      .all();
+  }
+
+  /** A blob is lost that images can be run without. */
+  forgetBlob(digest: Digest): void {
+    this.#store.prepare('DELETE FROM image_blobs WHERE digest = ?').run(digest);
+  }
+
   /** Every blob that some image needs. */
   blobs(): ReadonlySet<Digest> {
     const rows = this.#store

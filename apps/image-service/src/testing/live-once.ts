@@ -19,6 +19,8 @@ const images = await openImages({
     images: {
       registry_config_path: `${directory}/certs.d`,
       layer_store: process.env['GANTRY_TEST_LAYER_STORE'] ?? 'auto',
+      resume_min_bytes: 1,
+      keep_compressed_layers: true,
     },
   }),
   log: { warn: () => undefined },

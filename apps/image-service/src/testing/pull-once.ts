@@ -17,6 +17,7 @@ const config = completeConfig({
     registry_config_path: `${directory}/certs.d`,
     max_concurrent_downloads: 1,
     layer_store: process.env['GANTRY_TEST_LAYER_STORE'] ?? 'auto',
+    ...(JSON.parse(process.env['GANTRY_TEST_IMAGES'] ?? '{}') as object),
   },
 });
 const images = await openImages({

@@ -1,0 +1,86 @@
+import { isKind } from '@gantry/errors';
+import { faultPoint } from '@gantry/host';
+import type { ContentStore } from '../store/content-store.ts';
+import type { PartialBlob, PartialBlobs } from '../store/partial-blobs.ts';
+import type { SourceLayer } from './install-image.ts';
+
+interface Deps {
+  readonly partials: PartialBlobs;
+  readonly content: ContentStore;
+}
+
+export interface KeepOptions {
+  /** Blobs of so many bytes or more are kept while they come, so that a restart continues them; 0 keeps none. */
+  readonly resumeMinBytes: number;
+  /** Blobs are kept for good once they are whole. */
+  readonly keepCompressed: boolean;
+}
+
+/**
+ * Gives the bytes of a layer's blob to `use`, which checks them: first those
+ * that an earlier try left on disk, then the rest from the source. Where both
+ * together are wrong, the blob is fetched once more from its first byte.
+ */
+export async function withBlob<T>(
+  deps: Deps,
+  layer: SourceLayer,
+  { resumeMinBytes, keepCompressed }: KeepOptions,
+  signal: AbortSignal,
+  use: (bytes: AsyncIterable<Uint8Array>) => Promise<T>,
+): Promise<T> {
+  const { digest, size } = layer.spec;
+  const isLarge = layer.canResume && resumeMinBytes > 0 && (size ?? 0) >= resumeMinBytes;
+  if (digest === undefined || size === undefined || !(isLarge || keepCompressed)) {
+    return use(layer.open(signal));
+  }
+  await using partial = await deps.partials.take(digest, size);
+  if (partial === undefined) {
+    return use(layer.open(signal));
+  }
+  // Of a source at hand, reading it again costs less than keeping count.
+  if (!layer.canResume && partial.length > 0) {
+    await partial.restart();
+  }
+  const attempt = async (): Promise<T> => {
+    try {
+      return await use(joined(layer, partial, signal));
+    } catch (error) {
+      if (isContentFault(error) || isKind(error, 'resource-exhausted')) {
+        await partial.restart();
+      }
+      throw error;
+    }
+  };
+  const found = partial.length;
+  const result = await attempt().catch((error: unknown) => {
+    if (found === 0 || signal.aborted || !isContentFault(error)) {
+      throw error;
+    }
+    return attempt();
+  });
+  faultPoint('image.blob-whole');
+  if (keepCompressed && (await partial.finish()) && partial.length === size) {
+    await deps.content.adopt(digest, partial.path);
+  } else {
+    await partial.discard();
+  }
+  return result;
+}
+
+async function* joined(
+  layer: SourceLayer,
+  partial: PartialBlob,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const offset = partial.length;
+  yield* partial.read(signal);
+  for await (const chunk of layer.open(signal, offset)) {
+    await partial.append(chunk);
+    yield chunk;
+  }
+}
+
+/** The bytes are not what they should be, and would not be when read again. */
+function isContentFault(error: unknown): boolean {
+  return isKind(error, 'failed-precondition') || isKind(error, 'invalid-argument');
+}

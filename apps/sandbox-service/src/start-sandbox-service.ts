@@ -28,6 +28,7 @@ import type {
   Runtime,
   Specs,
 } from './ports.ts';
+import { dropUnreadable } from './reconcile/drop-unreadable.ts';
 import { forgetEarlierBoot } from './reconcile/forget-earlier-boot.ts';
 import { type Reconciliation, startReconciliation } from './reconcile/reconcile.ts';
 import { repair } from './reconcile/repair.ts';
@@ -119,6 +120,7 @@ export async function startSandboxService(outer: World): Promise<SandboxService>
   ]) {
     await mkdir(directory, { recursive: true, mode: 0o711 });
   }
+  dropUnreadable(records, outer.log);
   forgetEarlierBoot(records, outer.bootId);
   const stopping = new AbortController();
   const plugins = outer.openPlugins?.({ ...outer, signal: stopping.signal }) ?? noPlugins;

@@ -55,8 +55,10 @@ export class ContainerEnd {
     const { records, clock } = this.#deps;
     const exit = how.exit ?? (await this.exitOf(container.id));
     const facts = exit === undefined ? lostFacts(how.killed, clock()) : exitFacts(exit);
-    const startedAtNanos = container.facts.startedAtNanos ?? 0n;
-    const finishedAtNanos = max(facts.finishedAtNanos ?? 0n, startedAtNanos);
+    const { createdAtNanos, startedAtNanos = 0n } = container.facts;
+    // The clock may have been set back in between.
+    const earliest = max(createdAtNanos, startedAtNanos);
+    const finishedAtNanos = max(facts.finishedAtNanos ?? 0n, earliest);
     records.containers.update(container.id, {
       phase: 'exited',
       facts: { ...facts, finishedAtNanos },

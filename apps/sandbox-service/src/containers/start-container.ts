@@ -92,7 +92,7 @@ export function startSteps(deps: StartContainerDeps): readonly Step<StartWork>[]
       async run(work) {
         const { id, facts } = work.container;
         const { init, monitor } = work;
-        work.startedAtNanos = deps.clock();
+        work.startedAtNanos = notBeforeItWas(deps, work.container);
         // From here on the program may run: who repairs must know whom to look
         // for. The write costs nothing, the runtime is busy meanwhile.
         await finishAll([
@@ -149,7 +149,10 @@ export async function startContainer(
         id,
         signal.aborted && isUndone
           ? { facts: notStarted }
-          : { phase: 'exited', facts: { ...startError(deps, error), inRuntime: !isUndone } },
+          : {
+              phase: 'exited',
+              facts: { ...startError(deps, container, error), inRuntime: !isUndone },
+            },
       );
       records.journal.end(op, 'failed', error);
     });
@@ -162,10 +165,19 @@ export async function startContainer(
   });
 }
 
-function startError(deps: StartContainerDeps, error: unknown) {
+/** Now; where the clock was set back meanwhile, when the container was made. */
+function notBeforeItWas({ clock }: StartContainerDeps, { facts }: Container): bigint {
+  const now = clock();
+  if (now < facts.createdAtNanos) {
+    return facts.createdAtNanos;
+  }
+  return now;
+}
+
+function startError(deps: StartContainerDeps, container: Container, error: unknown) {
   return {
     startedAtNanos: 0n,
-    finishedAtNanos: deps.clock(),
+    finishedAtNanos: notBeforeItWas(deps, container),
     exitCode: startErrorCode,
     reason: 'StartError',
     message: messageOf(error),

@@ -131,11 +131,12 @@ test('the newest attempt stands first, and no status is newer than the event aft
   );
   await service.call('removeContainer', { containerId: attempts[0] ?? '' });
   const last = (await client.take(8)).at(-1);
+  assert.ok(last);
   assert.deepEqual(
-    last?.containersStatuses.map((c) => c.id),
+    last.containersStatuses.map((c) => c.id),
     attempts.slice(1),
   );
-  assert.ok(status.timestamp > 0n && status.timestamp <= (last?.createdAt ?? 0n));
+  assert.ok(status.timestamp > 0n && status.timestamp <= last.createdAt);
   assert.equal(status.timestamp % 1_000_000n, 0n);
 });
 

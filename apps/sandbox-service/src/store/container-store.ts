@@ -9,6 +9,7 @@ import type { Store } from '@gantry/store';
 import type { ObjectId } from '../ids.ts';
 import type { ProcessId } from '../ports.ts';
 import { type Change, readFacts, writeFacts } from './facts-json.ts';
+import { faultOf } from './fault-of.ts';
 import type { ImageFacts } from './sandbox-store.ts';
 import { readResources } from './updated-resources.ts';
 
@@ -159,6 +160,23 @@ export class ContainerStore {
       .prepare<ContainerRow>('SELECT * FROM containers WHERE sandbox_id = ?')
       .all(sandboxId)
       .map((row) => this.decode(row));
+  }
+
+  /** Those whose record is broken, and why. */
+  unreadable(): readonly { id: ObjectId; sandboxId: ObjectId; error: unknown }[] {
+    const rows = this.#store.prepare<ContainerRow>('SELECT * FROM containers').all();
+    return rows.flatMap((row) => {
+      const error = faultOf(() => this.decode(row, false));
+      return error === undefined ? [] : [{ id: row.id, sandboxId: row.sandbox_id, error }];
+    });
+  }
+
+  /** Without reading their records. */
+  idsOf(sandboxId: string): readonly ObjectId[] {
+    return this.#store
+      .prepare<{ id: ObjectId }>('SELECT id FROM containers WHERE sandbox_id = ?')
+      .all(sandboxId)
+      .map(({ id }) => id);
   }
 
   /** How many are in each phase; cheaper than a list. */

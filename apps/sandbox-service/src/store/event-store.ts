@@ -96,8 +96,21 @@ export class EventStore {
       type: row.type,
       objectId: row.object_id,
       atMs: row.at_ms,
-      ...(sandbox === undefined ? {} : { sandbox: this.#sandboxes.decode(sandbox, false) }),
-      containers: containers.map((container) => this.#containers.decode(container, false)),
+      // The copy of a record that could not be read is left out: the event itself is true.
+      ...decoded(sandbox === undefined ? [] : [sandbox], (one) => ({
+        sandbox: this.#sandboxes.decode(one, false),
+      }))[0],
+      containers: decoded(containers, (one) => this.#containers.decode(one, false)),
     };
   }
+}
+
+function decoded<R, T>(rows: readonly R[], decode: (row: R) => T): readonly T[] {
+  return rows.flatMap((row) => {
+    try {
+      return [decode(row)];
+    } catch {
+      return [];
+    }
+  });
 }

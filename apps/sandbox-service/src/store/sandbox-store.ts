@@ -10,6 +10,7 @@ import type { Store } from '@gantry/store';
 import type { ObjectId } from '../ids.ts';
 import type { Attachment, ProcessId } from '../ports.ts';
 import { type Change, readFacts, writeFacts } from './facts-json.ts';
+import { faultOf } from './fault-of.ts';
 import { readResources } from './updated-resources.ts';
 
 /*
@@ -132,6 +133,15 @@ export class SandboxStore {
       this.#configs.clear();
     }
     return rows.map((row) => this.decode(row));
+  }
+
+  /** Those whose record is broken, and why. */
+  unreadable(): readonly { id: ObjectId; sandboxId: ObjectId; error: unknown }[] {
+    const rows = this.#store.prepare<SandboxRow>('SELECT * FROM sandboxes').all();
+    return rows.flatMap((row) => {
+      const error = faultOf(() => this.decode(row, false));
+      return error === undefined ? [] : [{ id: row.id, sandboxId: row.id, error }];
+    });
   }
 
   /** Changes the phase, some facts, or both; an undefined fact is removed. Returns what stands now. */

@@ -87,6 +87,7 @@ const wires = [
     protocols: ['v4.base64.channel.k8s.io'],
     many: false,
   },
+  { name: 'WebSocket unnamed', transport: 'websocket', protocols: [''], many: false },
 ] as const;
 type Wire = (typeof wires)[number];
 

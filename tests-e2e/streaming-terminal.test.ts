@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, type TestContext, test } from 'node:test';
+import { type InputPipe, openInputPipe, run, startProcess } from '@gantry/host';
 import {
   ContainerState,
   podConfig,
@@ -15,6 +16,7 @@ import {
 } from './harness/pod.ts';
 import { freePort } from './harness/registry.ts';
 import { type Stack, startStack } from './harness/stack.ts';
+import { Transcript } from './harness/stream-client.ts';
 import { startInTerminal, type TerminalProgram } from './harness/terminal.ts';
 import { until } from './harness/until.ts';
 
@@ -41,6 +43,18 @@ after(async () => {
   await removePod(stack, pod.podSandboxId);
   await stack[Symbol.asyncDispose]();
 });
+
+/** A pipe that is closed at the end. */
+function openInput(): InputPipe & Disposable {
+  const input = openInputPipe();
+  return {
+    ...input,
+    [Symbol.dispose]: () => {
+      input.closePeer();
+      input.stream.destroy();
+    },
+  };
+}
 
 const crictl = process.env['GANTRY_E2E_CRICTL'];
 const clients = [
@@ -100,6 +114,57 @@ for (const client of clients) {
       }
     });
   }
+
+  const plain = (verb: string, ...args: string[]): string[] => [
+    ...client.before(),
+    verb,
+    ...client.after(),
+    ...args,
+  ];
+
+  test(`${client.name} exec without a terminal: outputs apart, what is piped, an exit code`, {
+    skip,
+  }, async () => {
+    const script = 'cat; echo err >&2; exit 9';
+    const { exitCode, stdout, stderr } = await run(
+      client.command(),
+      plain('exec', '-i', containerId, 'sh', '-c', script),
+      { stdin: Buffer.from('piped\n'), timeoutMs: 60_000 },
+    );
+    assert.equal(stdout.toString(), 'piped\n');
+    assert.match(stderr.toString(), /^err$/m);
+    assert.equal(exitCode, client.name === 'gantry' ? 9 : 1);
+  });
+
+  const refused = client.name === 'crictl' && 'crictl itself wants -i with -t';
+  test(`${client.name} exec -t: a terminal without input`, { skip: refused }, async (t) => {
+    const script = '[ -t 1 ] && echo terminal';
+    const program = start(t, 'exec', '-t', containerId, 'sh', '-c', script);
+    await program.output.until(/terminal\r\n/);
+    assert.equal(await program.exitCode, 0);
+  });
+
+  test(`${client.name} attach without a terminal: what is piped reaches the container`, {
+    skip,
+  }, async (t) => {
+    count += 1;
+    const id = await startContainer(
+      stack,
+      pod,
+      shellContainer(`plain${count}`, 'while read a; do echo "got $a"; done', { stdin: true }),
+    );
+    using input = openInput();
+    const program = startProcess(client.command(), plain('attach', '-i', id), {
+      stdio: [input.fd, 'output', 'output'],
+    });
+    t.after(() => {
+      program.kill();
+    });
+    program.output(2).resume();
+    const output = new Transcript(program.output(1));
+    input.stream.write('word\n');
+    await output.until('got word\n');
+  });
 
   test(`${client.name} attach: what is typed reaches the container, and leaving does not end it`, {
     skip,

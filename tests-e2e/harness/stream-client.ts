@@ -30,7 +30,7 @@ const spdy = (version: string, more: Partial<Wire> = {}): Wire => ({
   ...more,
 });
 const webSocket = (protocol: string, more: Partial<Wire> = {}): Wire => ({
-  name: `WebSocket ${protocol}`,
+  name: `WebSocket ${protocol === '' ? 'unnamed' : protocol}`,
   transport: 'websocket',
   protocols: [protocol],
   halfClose: false,
@@ -51,6 +51,7 @@ export const commandWires: readonly Wire[] = [
   webSocket('v4.base64.channel.k8s.io'),
   webSocket('channel.k8s.io', { tellsCode: false }),
   webSocket('base64.channel.k8s.io', { tellsCode: false }),
+  webSocket('', { tellsCode: false }),
 ];
 
 export interface Streams {

@@ -64,7 +64,7 @@ export interface DialedWebSocket {
   readonly protocol: string;
 }
 
-/** Opens a WebSocket. Rejects with what the server answered instead. */
+/** Opens a WebSocket; an empty protocol is offered by naming none. Rejects with what the server answered instead. */
 export async function dialWebSocket(
   url: string,
   offered: readonly string[],
@@ -72,6 +72,7 @@ export async function dialWebSocket(
 ): Promise<DialedWebSocket> {
   signal?.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<DialedWebSocket>();
+  const names = offered.filter((name) => name !== '').join(', ');
   const socket = new WebSocket(url.replace(/^http/, 'ws'), [], {
     perMessageDeflate: false,
     maxPayload: maxMessageBytes,
@@ -79,7 +80,7 @@ export async function dialWebSocket(
     followRedirects: false,
     // `ws` takes a name with a slash, as the tunnel has one, for a syntax error: both the
     // question and the answer go past it.
-    headers: { ...headers, 'Sec-WebSocket-Protocol': offered.join(', ') },
+    headers: { ...headers, ...(names !== '' && { 'Sec-WebSocket-Protocol': names }) },
     ...(ca !== undefined && { ca }),
   });
   let protocol = '';

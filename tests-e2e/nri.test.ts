@@ -103,6 +103,7 @@ test('what a plugin wants is inside the container', async (t) => {
   assert.match(owners, /^Env +ADDED +10-injector +set$/m);
   assert.match(owners, /^Env +DROPPED +10-injector +removed$/m);
   assert.match(owners, /^Mounts +\/injected +10-injector +set$/m);
+  assert.match(await stack.gantryOk('nri'), /^10-injector +external +ready/m);
   assert.match(await stack.gantryOk('nri', 'plugins'), /^10-injector +external +ready +[1-9]/m);
   assert.match(await stack.gantryOk('trace', 'CreateContainer'), /nri 10-injector CreateContainer/);
   const metrics = await (await fetch(`${stack.adminUrl}/metrics`)).text();

@@ -87,6 +87,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/why.ts')).why,
   },
   {
+    name: 'nri',
+    about: 'NRI plugins: list them; owners: which changed what in a container',
+    load: async () => (await import('./commands/nri-plugins.ts')).nriPlugins,
+  },
+  {
     name: 'nri plugins',
     about: 'list NRI plugins: their events, how fast they answer, their last errors',
     options: [output],

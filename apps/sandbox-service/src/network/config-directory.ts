@@ -26,7 +26,8 @@ export async function openConfigDirectory(dir: string): Promise<ConfigDirectory>
   let lastBegun = 0;
   let lastTaken = 0;
   const reload = async (): Promise<LoadedConfig> => {
-    const turn = (lastBegun += 1);
+    lastBegun += 1;
+    const turn = lastBegun;
     const loaded = await loadConfig(dir);
     // An older look that ends later must not hide what a newer one has seen: no event would correct it.
     if (turn > lastTaken) {

@@ -17,6 +17,7 @@ import { recently } from './images/recently.ts';
 import { reconcile } from './images/reconcile.ts';
 import { RootFilesystemStore } from './images/root-filesystems.ts';
 import { type ImportedImage, type ImportFrom, importImages } from './import/import-images.ts';
+import { layerLimits } from './layers/layer-limits.ts';
 import { UnpackPool } from './layers/unpack-pool.ts';
 import type { Clock, DiskUsage } from './ports.ts';
 import { nodeCredentials } from './registry/node-credentials.ts';
@@ -57,7 +58,6 @@ export interface Images extends AsyncDisposable {
   importImages(from: ImportFrom, name: string, signal: AbortSignal): Promise<ImportedImage[]>;
 }
 
-const maxLayerBytes = 1024 ** 4;
 const usageMaxAgeMs = 10_000;
 
 /** Opens `root_dir/images`, removes what dead processes left there, and makes records and disk agree. */
@@ -81,7 +81,7 @@ export async function openImages(options: OpenOptions): Promise<Images> {
     temporary,
     pool,
     locks,
-    maxLayerBytes,
+    limits: layerLimits(config.images.limits),
     log,
   });
   const { layerStore } = chosen;

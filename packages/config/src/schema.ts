@@ -108,6 +108,29 @@ const credentials = strictObject({
   registry_token: described('A bearer token for the registry itself.', optional(string(), '')),
 });
 
+const limits = strictObject({
+  max_layer_bytes: described(
+    'The largest layer, in bytes when uncompressed.',
+    optional(atLeastOne, 256 * 2 ** 30),
+  ),
+  max_layer_ratio: described(
+    'A layer of more than 1 GiB may be so many times as large as its compressed bytes.',
+    optional(atLeastOne, 200),
+  ),
+  max_layer_entries: described(
+    'Files, directories and links of one layer.',
+    optional(atLeastOne, 4_000_000),
+  ),
+  max_layer_depth: described(
+    'Directories in one another, in the path of an entry of a layer.',
+    optional(atLeastOne, 1024),
+  ),
+  max_header_bytes: described(
+    'The names and attributes of one entry of a layer (a PAX header), in bytes; at most 1 GiB.',
+    optional(pipe(atLeastOne, maxValue(2 ** 30)), 1 << 20),
+  ),
+});
+
 const images = strictObject({
   registry_config_path: described(
     "Directory of <host>/hosts.toml files in containerd's format; read at each pull.",
@@ -141,6 +164,7 @@ const images = strictObject({
     'Of layers of so many compressed bytes or more, what has come is kept on disk until they are whole, so that a pull after a restart goes on where it broke off; 0 keeps none.',
     optional(count, 64 << 20),
   ),
+  limits: described('What a layer may ask of the node.', optional(limits, {})),
   keep_compressed_layers: described(
     'Keep layers also as they came, so that an export has the same manifest and digests; takes room for each layer twice.',
     optional(boolean(), false),

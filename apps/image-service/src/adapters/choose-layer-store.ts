@@ -5,6 +5,7 @@ import { messageOf, RuntimeError } from '@gantry/errors';
 import { hasCode } from '@gantry/host';
 import type { Logger } from '@gantry/telemetry';
 import type { Locks } from '../images/locks.ts';
+import type { LayerLimits } from '../layers/layer-limits.ts';
 import type { UnpackPool } from '../layers/unpack-pool.ts';
 import type { LayerStore } from '../ports.ts';
 import type { TemporarySpace } from '../store/temporary-space.ts';
@@ -22,7 +23,7 @@ interface Options {
   readonly temporary: TemporarySpace;
   readonly pool: UnpackPool;
   readonly locks: Locks;
-  readonly maxLayerBytes: number;
+  readonly limits: LayerLimits;
   readonly log: Pick<Logger, 'warn'>;
 }
 

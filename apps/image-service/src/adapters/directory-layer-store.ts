@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { hasCode, syncFilesystem } from '@gantry/host';
 import { type Digest, isDigest } from '@gantry/oci';
 import { packTree } from '../export/pack-tree.ts';
+import type { LayerLimits } from '../layers/layer-limits.ts';
 import { readChainLayer, repairsOf, writeRepairs } from '../layers/merged-directories.ts';
 import type { UnpackPool } from '../layers/unpack-pool.ts';
 import type {
@@ -24,7 +25,7 @@ interface Options {
   readonly temporary: TemporarySpace;
   readonly pool: UnpackPool;
   /** No layer may become larger when it is uncompressed. */
-  readonly maxLayerBytes: number;
+  readonly limits: LayerLimits;
 }
 
 /**
@@ -60,9 +61,9 @@ export class DirectoryLayerStore implements LayerStore {
     source: AsyncIterable<Uint8Array>,
     { signal }: LayerOptions,
   ): Promise<DiskUsage> {
-    const { temporary, pool, maxLayerBytes: maxBytes } = this.#options;
+    const { temporary, pool, limits } = this.#options;
     await using directory = temporary.directoryApart();
-    const work = { kind: 'extract', layer, directory: directory.path, maxBytes } as const;
+    const work = { kind: 'extract', layer, directory: directory.path, limits } as const;
     const usage = await pool.run(work, source, signal);
     signal.throwIfAborted();
     await this.#moveIn(directory, layer.diffId);

@@ -8,6 +8,7 @@ import { type Digest, isDigest } from '@gantry/oci';
 import type { Locks } from '../images/locks.ts';
 import { type ChainDevice, openChain } from '../layers/chain-file.ts';
 import { auxiliaryName, indexName, tarName } from '../layers/kept-layer.ts';
+import type { LayerLimits } from '../layers/layer-limits.ts';
 import type { UnpackPool } from '../layers/unpack-pool.ts';
 import type {
   ChainsInUse,
@@ -30,7 +31,7 @@ interface Options {
   readonly temporary: TemporarySpace;
   readonly pool: UnpackPool;
   readonly locks: Locks;
-  readonly maxLayerBytes: number;
+  readonly limits: LayerLimits;
 }
 
 /** From so many bytes on a layer goes to disk beside the work on others, and not after all of them. */
@@ -89,9 +90,9 @@ export class ErofsLayerStore implements LayerStore {
     source: AsyncIterable<Uint8Array>,
     { signal }: LayerOptions,
   ): Promise<DiskUsage> {
-    const { temporary, pool, maxLayerBytes: maxBytes } = this.#options;
+    const { temporary, pool, limits } = this.#options;
     await using directory = await temporary.directory();
-    const work = { kind: 'keep', layer, directory: directory.path, maxBytes } as const;
+    const work = { kind: 'keep', layer, directory: directory.path, limits } as const;
     const usage = await pool.run(work, source, signal);
     if (usage.bytes >= largeBytes) {
       await syncData(join(directory.path, tarName));

@@ -28,19 +28,33 @@ export async function withBlob<T>(
   signal: AbortSignal,
   use: (bytes: AsyncIterable<Uint8Array>) => Promise<T>,
 ): Promise<T> {
-  const { digest, size } = layer.spec;
-  const isLarge = layer.canResume && resumeMinBytes > 0 && (size ?? 0) >= resumeMinBytes;
-  if (digest === undefined || size === undefined || !(isLarge || keepCompressed)) {
+  const { digest, size = 0 } = layer.spec;
+  const isLarge = layer.canResume && resumeMinBytes > 0 && size >= resumeMinBytes;
+  if (digest === undefined || !(isLarge || keepCompressed)) {
     return use(layer.open(signal));
   }
   await using partial = await deps.partials.take(digest, size);
   if (partial === undefined) {
-    return use(layer.open(signal));
+    return await use(layer.open(signal));
   }
-  // Of a source at hand, reading it again costs less than keeping count.
-  if (!layer.canResume && partial.length > 0) {
+  if (!layer.canResume) {
+    // It is at hand: reading all of it again costs less than keeping count.
     await partial.restart();
   }
+  return await keeping(deps, { layer, partial, keepCompressed }, signal, use);
+}
+
+interface Keeping extends Pick<KeepOptions, 'keepCompressed'> {
+  readonly layer: SourceLayer;
+  readonly partial: PartialBlob;
+}
+
+async function keeping<T>(
+  { content }: Deps,
+  { layer, partial, keepCompressed }: Keeping,
+  signal: AbortSignal,
+  use: (bytes: AsyncIterable<Uint8Array>) => Promise<T>,
+): Promise<T> {
   const attempt = async (): Promise<T> => {
     try {
       return await use(joined(layer, partial, signal));
@@ -59,8 +73,10 @@ export async function withBlob<T>(
     return attempt();
   });
   faultPoint('image.blob-whole');
-  if (keepCompressed && (await partial.finish()) && partial.length === size) {
-    await deps.content.adopt(digest, partial.path);
+  const { digest, size } = layer.spec;
+  const isWhole = keepCompressed && (await partial.finish()) && partial.length === size;
+  if (isWhole && digest !== undefined) {
+    await content.adopt(digest, partial.path);
   } else {
     await partial.discard();
   }

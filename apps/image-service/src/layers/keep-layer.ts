@@ -8,19 +8,19 @@ import { unpackStream } from './unpack-stream.ts';
 
 /** Writes a layer's tar as it streams by, and its index: for a worker thread. */
 export async function keepLayer(
-  { layer, directory, maxBytes }: KeepWork,
+  { layer, directory, limits }: KeepWork,
   chunks: AsyncIterable<Uint8Array>,
 ): Promise<DiskUsage> {
   const tar = openSync(join(directory, tarName), 'wx', 0o600);
   try {
-    using indexer = new LayerIndexer(join(directory, auxiliaryName));
+    using indexer = new LayerIndexer(join(directory, auxiliaryName), layer.diffId, limits);
     let at = 0;
     const take = (chunk: Buffer): void => {
       writeAll(tar, chunk, at);
       at += chunk.length;
       indexer.push(chunk);
     };
-    await unpackStream(layer, chunks, take, maxBytes);
+    await unpackStream(layer, chunks, take, limits);
     writeFileSync(join(directory, indexName), indexer.finish(), { mode: 0o600 });
   } finally {
     closeSync(tar);

@@ -1,6 +1,7 @@
 import type { ErrorKind } from '@gantry/errors';
 import type { Digest } from '@gantry/oci';
 import type { DiskUsage, LayerSpec } from '../ports.ts';
+import type { LayerLimits } from './layer-limits.ts';
 
 /** What a worker can be told to do. */
 export type UnpackWork = ExtractWork | KeepWork | BuildWork;
@@ -11,7 +12,7 @@ export interface ExtractWork {
   readonly layer: LayerSpec;
   /** Gets `fs/` with the tree, and `layer.json`. */
   readonly directory: string;
-  readonly maxBytes: number;
+  readonly limits: LayerLimits;
 }
 
 /** Keep one layer as a tar with an index, in an empty directory. */
@@ -19,7 +20,7 @@ export interface KeepWork {
   readonly kind: 'keep';
   readonly layer: LayerSpec;
   readonly directory: string;
-  readonly maxBytes: number;
+  readonly limits: LayerLimits;
 }
 
 /** Write the metadata of an image over layers that are kept so; it is fed nothing. */

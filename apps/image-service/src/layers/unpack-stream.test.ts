@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import type { LayerSpec } from '../ports.ts';
 import { digestOfBytes } from '../testing/test-image.ts';
+import { testLimits } from '../testing/test-limits.ts';
 import { unpackStream } from './unpack-stream.ts';
 
 const content = Buffer.concat([randomBytes(100_000), Buffer.alloc(1_000_000)]);
@@ -23,7 +24,7 @@ async function* inPieces(bytes: Buffer, size = 10_000): AsyncGenerator<Uint8Arra
 async function unpack(bytes: Buffer, spec = specOf(bytes), pieceSize?: number): Promise<Buffer> {
   const taken: Buffer[] = [];
   const take = (chunk: Buffer) => void taken.push(Buffer.from(chunk));
-  await unpackStream(spec, inPieces(bytes, pieceSize), take, 2_000_000);
+  await unpackStream(spec, inPieces(bytes, pieceSize), take, testLimits(2_000_000));
   return Buffer.concat(taken);
 }
 
@@ -116,11 +117,14 @@ test('what the source and the taker throw is thrown', async () => {
     throw new Error('connection lost');
   }
   await assert.rejects(
-    unpackStream(specOf(gzip), broken(), () => undefined, 2_000_000),
+    unpackStream(specOf(gzip), broken(), () => undefined, testLimits(2_000_000)),
     /connection lost/,
   );
   const full = () => {
     throw new Error('disk full');
   };
-  await assert.rejects(unpackStream(specOf(gzip), inPieces(gzip), full, 2_000_000), /disk full/);
+  await assert.rejects(
+    unpackStream(specOf(gzip), inPieces(gzip), full, testLimits(2_000_000)),
+    /disk full/,
+  );
 });

@@ -1,8 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
-import { RuntimeError } from '@gantry/errors';
+import { isKind, RuntimeError } from '@gantry/errors';
 import { algorithmOf, hexOf } from '@gantry/oci';
 import type { LayerSpec } from '../ports.ts';
 import { Inflater, magicBytes, type TakePiece } from './inflater.ts';
+import { checkSize, type LayerLimits } from './layer-limits.ts';
 
 /**
  * Reads one layer as it comes, tells `take` its uncompressed bytes (valid only
@@ -14,27 +15,22 @@ export async function unpackStream(
   layer: LayerSpec,
   source: AsyncIterable<Uint8Array>,
   take: TakePiece,
-  maxBytes: number,
+  limits: LayerLimits,
 ): Promise<void> {
   const input = new CheckedInput(layer, source);
   const rawHash = createHash(algorithmOf(layer.diffId));
   let raw = 0;
   const consume = (chunk: Buffer): void => {
     raw += chunk.length;
-    if (raw > maxBytes) {
-      throw new RuntimeError(
-        'resource-exhausted',
-        `layer ${layer.diffId}: more than ${maxBytes} bytes when uncompressed`,
-      );
-    }
+    checkSize(layer.diffId, limits, raw, input.received);
     rawHash.update(chunk);
     take(chunk);
   };
   try {
     await decompress(input, consume);
   } catch (error) {
-    // Where the bytes are not the promised ones, say that, not what came of it.
-    if (!input.hasFailed) {
+    // Where the bytes are not the promised ones, say that, not what came of it; of what is too much, no more is read.
+    if (!input.hasFailed && !isKind(error, 'resource-exhausted')) {
       await input.drain();
       input.check();
     }
@@ -70,7 +66,7 @@ class CheckedInput {
   readonly #iterator: AsyncIterator<Uint8Array>;
   readonly #hash: Hash | undefined;
   #pending: Buffer | undefined;
-  #received = 0;
+  received = 0;
   hasFailed = false;
 
   constructor(layer: LayerSpec, source: AsyncIterable<Uint8Array>) {
@@ -112,9 +108,9 @@ class CheckedInput {
 
   #count(value: Uint8Array): Buffer {
     const chunk = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-    this.#received += chunk.length;
+    this.received += chunk.length;
     const { size, digest } = this.#layer;
-    if (size !== undefined && this.#received > size) {
+    if (size !== undefined && this.received > size) {
       throw mismatch(`blob ${digest}: more than the ${size} bytes that its manifest tells`);
     }
     this.#hash?.update(chunk);
@@ -129,8 +125,8 @@ class CheckedInput {
 
   check(): void {
     const { size, digest } = this.#layer;
-    if (size !== undefined && this.#received !== size) {
-      throw mismatch(`blob ${digest}: ${this.#received} bytes where its manifest tells ${size}`);
+    if (size !== undefined && this.received !== size) {
+      throw mismatch(`blob ${digest}: ${this.received} bytes where its manifest tells ${size}`);
     }
     if (digest !== undefined && this.#hash !== undefined) {
       const actual = this.#hash.digest('hex');

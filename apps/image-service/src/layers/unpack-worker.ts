@@ -6,6 +6,7 @@ import { TarReader } from '@gantry/tar';
 import type { DiskUsage } from '../ports.ts';
 import { buildChain } from './build-chain.ts';
 import { keepLayer } from './keep-layer.ts';
+import { limitedSink, namingLimit, tarLimits } from './layer-limits.ts';
 import { treeUsage } from './tree-usage.ts';
 import { kindOfFault, TreeWriter } from './tree-writer.ts';
 import {
@@ -65,8 +66,11 @@ async function extract(work: ExtractWork, chunks: AsyncIterable<Uint8Array>): Pr
   mkdirSync(root);
   const writer = new TreeWriter(root);
   try {
-    const reader = new TarReader(writer);
-    await unpackStream(work.layer, chunks, (chunk) => reader.push(chunk), work.maxBytes);
+    const { layer, limits } = work;
+    const reader = new TarReader(limitedSink(writer, layer.diffId, limits), tarLimits(limits));
+    const take = (chunk: Buffer): void =>
+      namingLimit(layer.diffId, limits, () => reader.push(chunk));
+    await unpackStream(layer, chunks, take, limits);
     reader.finish();
     writer.finish();
   } finally {

@@ -3,8 +3,9 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { isKind } from '@gantry/errors';
+import { mountTmpfs, unmount } from '@gantry/host';
 import { hostOf, leaks } from './harness/host.ts';
-import { podConfig, runPod, shellContainer, startContainer } from './harness/pod.ts';
+import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
 import { startStack } from './harness/stack.ts';
 
 test('a full disk keeps no pod from being stopped and removed, as a kubelet retries it', async () => {
@@ -31,6 +32,48 @@ test('a full disk keeps no pod from being stopped and removed, as a kubelet retr
     assert.deepEqual(items, []);
   } finally {
     await stack[Symbol.asyncDispose]();
+  }
+});
+
+test('a full state_dir refuses what is new, keeps what runs, and lets all of it go', async () => {
+  const stack = await startStack();
+  const bundles = join(stack.stateDir, 'containers');
+  try {
+    const clean = await hostOf(stack);
+    // Where bundles are made, and config.json is written.
+    await mountTmpfs({ target: bundles, sizeBytes: 64 << 10, mode: 0o711 });
+    const held = await runPod(stack, podConfig(stack, 'held'));
+    const running = await startContainer(stack, held, shellContainer('c', 'exec sleep 1000'));
+    await fill(bundles);
+    for (const name of ['second', 'third']) {
+      await assert.rejects(stack.runtime.runPodSandbox({ config: podConfig(stack, name) }), {
+        kind: 'resource-exhausted',
+        message: /no space left on device/i,
+      });
+    }
+    await assert.rejects(
+      stack.runtime.createContainer({ ...held, config: shellContainer('d', 'true') }),
+      { kind: 'resource-exhausted' },
+    );
+    const { items } = await stack.runtime.listPodSandbox({});
+    assert.deepEqual(
+      items.map(({ id }) => id),
+      [held.podSandboxId],
+    );
+    await stack.runtime.stopContainer({ containerId: running, timeout: 0n });
+    const { status } = await stack.runtime.containerStatus({ containerId: running });
+    // Where conmon finds no room for its record nobody can tell more than that it has ended.
+    assert.ok(
+      status?.exitCode === 137 || (status?.exitCode === 255 && status.reason === 'Unknown'),
+    );
+    await removePod(stack, held.podSandboxId);
+    await unmount(bundles);
+    const next = await runPod(stack, podConfig(stack, 'next'));
+    await removePod(stack, next.podSandboxId);
+    assert.deepEqual(leaks(clean, await hostOf(stack)), []);
+  } finally {
+    await stack[Symbol.asyncDispose]();
+    await unmount(bundles, { detach: true });
   }
 });
 

@@ -142,3 +142,17 @@ test('the trail has each step that was begun, with its time and its error', asyn
   );
   assert.ok(trail.marks.every(({ tookMs }) => tookMs !== undefined && tookMs >= 0));
 });
+
+test('a full disk is told as such, whoever says so and however deep', async () => {
+  const { options } = recorder();
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write'), {
+    code: 'ENOSPC',
+  });
+  const wrapped = new RuntimeError('internal', 'make log file', { cause: full });
+  for (const cause of [full, wrapped]) {
+    const fails = { name: 'a', run: () => Promise.reject(cause) };
+    await assert.rejects(runSteps([fails], {}, options()), { kind: 'resource-exhausted' });
+  }
+  const broken = { name: 'a', run: () => Promise.reject(new Error('broken')) };
+  await assert.rejects(runSteps([broken], {}, options()), { kind: 'internal' });
+});

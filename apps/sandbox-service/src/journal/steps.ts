@@ -1,5 +1,6 @@
 import { kindOf, messageOf, RuntimeError } from '@gantry/errors';
 import { withSpan } from '@gantry/telemetry';
+import { kindOfFailure } from '../errno.ts';
 import type { Trail } from './trail.ts';
 
 /**
@@ -54,7 +55,9 @@ export async function runSteps<C>(
       await runStep(step, context, signal, options);
       return true;
     } catch (cause) {
-      first.error ??= new RuntimeError(kindOf(cause), `${options.doing}: ${step.name}`, { cause });
+      first.error ??= new RuntimeError(kindOfFailure(cause), `${options.doing}: ${step.name}`, {
+        cause,
+      });
       if (options.keepGoing !== true) {
         failed.abort();
       }
@@ -97,7 +100,7 @@ export async function undoSteps<C>(
       await step.undo(context);
     } catch (cause) {
       errors.push(
-        new RuntimeError(kindOf(cause), `${options.doing}: undo ${step.name}`, { cause }),
+        new RuntimeError(kindOfFailure(cause), `${options.doing}: undo ${step.name}`, { cause }),
       );
     }
   }

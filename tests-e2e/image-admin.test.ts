@@ -157,6 +157,14 @@ test('an image is exported to a file and to a pipe, and runs where it is importe
   );
 });
 
+test('doctor names the layer store in use and why', async () => {
+  const { stdout } = await stack.gantry('doctor');
+  assert.match(
+    stdout,
+    /layer store +(erofs in use \(layer_store = "\w+"\): a probe|directories in use \(layer_store = "\w+"\): \S)/,
+  );
+});
+
 test('usage and prune tell what is used, and take only what is not', async () => {
   const name = `${registry.host}/lib/busybox:1`;
   // The same content as the other busybox images, under one more name.

@@ -3,6 +3,7 @@ import { checkCgroups } from '../doctor/check-cgroups.ts';
 import { checkBasics, checkDisk, checkOverlay } from '../doctor/check-host.ts';
 import { checkKernel } from '../doctor/check-kernel.ts';
 import { checkKubelet } from '../doctor/check-kubelet.ts';
+import { checkLayerStore } from '../doctor/check-layer-store.ts';
 import { checkStack } from '../doctor/check-stack.ts';
 import { checkCni, checkTools } from '../doctor/check-tools.ts';
 import { findingsText } from '../doctor/finding.ts';
@@ -18,6 +19,7 @@ export async function doctor(invocation: Invocation): Promise<number> {
     ...checkBasics(),
     ...(await checkTools(config)),
     await checkOverlay(config),
+    await checkLayerStore(config),
     ...(await checkDisk(config)),
     ...(await checkCgroups(config, files)),
     ...checkKernel(files, release()),

@@ -69,7 +69,10 @@ function denseBomb(): { blob: Buffer; raw: number } {
   const count = 24;
   const header = tarOf([{ path: 'zeros', data: '', pax: { size: String(zeros.length * count) } }]);
   const head = zstdCompressSync(header.subarray(0, -1024));
-  return { blob: Buffer.concat([head, ...Array(count).fill(frame)]), raw: zeros.length * count };
+  return {
+    blob: Buffer.concat([head, ...Array.from({ length: count }, () => frame)]),
+    raw: zeros.length * count,
+  };
 }
 
 test('a layer of a gigabyte and more that was a few kilobytes is refused by its ratio', {

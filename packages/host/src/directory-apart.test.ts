@@ -10,7 +10,7 @@ const { type, files } = statfsSync(tmpdir());
 const isExt4 = type === 0xef53;
 /** Where ext4 has many parts of the disk to choose from. */
 const isLarge = files > 1_000_000;
-const names = [...'abcdefghijkl'];
+const names = 'abcdefghijkl'.split('');
 
 test('directories apart have the mode that was asked for, and their parent stays as it was', (t) => {
   const parent = mkdtempSync(join(tmpdir(), 'gantry-apart-'));

@@ -91,7 +91,7 @@ export class ErofsLayerStore implements LayerStore {
     { signal }: LayerOptions,
   ): Promise<DiskUsage> {
     const { temporary, pool, limits } = this.#options;
-    await using directory = await temporary.directory();
+    await using directory = temporary.file();
     const work = { kind: 'keep', layer, directory: directory.path, limits } as const;
     const usage = await pool.run(work, source, signal);
     if (usage.bytes >= largeBytes) {

@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DiskUsage } from '../ports.ts';
 import { auxiliaryName, indexName, LayerIndexer, tarName, writeAll } from './kept-layer.ts';
@@ -11,6 +11,7 @@ export async function keepLayer(
   { layer, directory, limits }: KeepWork,
   chunks: AsyncIterable<Uint8Array>,
 ): Promise<DiskUsage> {
+  mkdirSync(directory, { mode: 0o700 });
   const tar = openSync(join(directory, tarName), 'wx', 0o600);
   try {
     using indexer = new LayerIndexer(join(directory, auxiliaryName), layer.diffId, limits);

@@ -15,10 +15,11 @@ export interface ExtractWork {
   readonly limits: LayerLimits;
 }
 
-/** Keep one layer as a tar with an index, in an empty directory. */
+/** Keep one layer as a tar with an index. */
 export interface KeepWork {
   readonly kind: 'keep';
   readonly layer: LayerSpec;
+  /** Is made. */
   readonly directory: string;
   readonly limits: LayerLimits;
 }
@@ -66,10 +67,10 @@ export function chunkOf(ring: ChunkRing, number: number): Buffer {
 
 /** To the worker, over the port of one job. */
 export type ToWorker =
-  /** So many bytes of the next chunk. */
-  { readonly bytes: number } | { readonly end: true } | { readonly abort: true };
+  /** So many bytes of the next chunk; the last one may have none. */
+  { readonly bytes: number; readonly isLast: boolean } | { readonly abort: true };
 
-/** From the worker. `taken` is sent for each chunk: it may be filled again. */
+/** From the worker. `taken` is sent for each chunk but the last: it may be filled again. */
 export type FromWorker =
   | { readonly taken: true }
   | { readonly done: DiskUsage }

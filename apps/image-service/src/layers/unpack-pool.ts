@@ -14,6 +14,8 @@ import {
 } from './unpack-job.ts';
 
 const idleMs = 60_000;
+/** Read before a thread is taken. */
+const headBytes = 64 << 10;
 
 type Waiting = (seat: Seat) => void;
 
@@ -47,8 +49,16 @@ export class UnpackPool implements AsyncDisposable {
     source: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<DiskUsage> {
-    const seat = await this.#take(signal);
-    return runOn(seat, work, source, signal, () => this.#giveBack(seat));
+    const iterator = source[Symbol.asyncIterator]();
+    try {
+      // A thread is taken when there is something to do, not for as long as a registry thinks.
+      const head = await readHead(iterator);
+      const seat = await this.#take(signal);
+      const give = (): void => this.#giveBack(seat);
+      return await runOn(seat, work, { head, iterator }, signal, give);
+    } finally {
+      await iterator.return?.();
+    }
   }
 
   #take(signal: AbortSignal): Promise<Seat> {
@@ -125,7 +135,7 @@ export class UnpackPool implements AsyncDisposable {
 async function runOn(
   seat: Seat,
   work: UnpackWork,
-  source: AsyncIterable<Uint8Array>,
+  source: Source,
   signal: AbortSignal,
   release: () => void,
 ): Promise<DiskUsage> {
@@ -164,6 +174,33 @@ async function runOn(
   }
 }
 
+/** The bytes of a job: those that came first, then what `iterator` gives. */
+interface Source {
+  readonly head: Uint8Array | undefined;
+  readonly iterator: AsyncIterator<Uint8Array>;
+}
+
+/** All of a small source, the beginning of a large one; undefined when it is empty. */
+async function readHead(iterator: AsyncIterator<Uint8Array>): Promise<Uint8Array | undefined> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  while (length < headBytes) {
+    const piece = await nextOf(iterator);
+    if (piece === undefined) {
+      break;
+    }
+    // A piece is valid until the next is asked for.
+    pieces.push(Buffer.from(piece));
+    length += piece.length;
+  }
+  return length === 0 ? undefined : Buffer.concat(pieces);
+}
+
+async function nextOf(iterator: AsyncIterator<Uint8Array>): Promise<Uint8Array | undefined> {
+  const result = await iterator.next();
+  return result.done === true ? undefined : result.value;
+}
+
 /** Sends a source to a worker, a few chunks ahead of it at most. */
 class Feeder {
   readonly #port: MessagePort;
@@ -189,20 +226,28 @@ class Feeder {
     this.#wake?.();
   }
 
+  #hasStopped(): boolean {
+    return this.#stopped;
+  }
+
   abort(): void {
     this.#send({ abort: true });
   }
 
   /** Ends early, without error, when the worker does: its own answer tells why. */
-  async feed(source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+  async feed({ head, iterator }: Source, signal: AbortSignal): Promise<void> {
     const onAbort = (): void => this.#wake?.();
     signal.addEventListener('abort', onAbort);
     try {
       let chunk = chunkOf(this.#ring, 0);
       let filled = 0;
-      for await (const piece of source) {
+      for (let piece = head; piece !== undefined; piece = await nextOf(iterator)) {
         // Copied, for whoever reads a socket has memory of his own for it.
         for (let at = 0; at < piece.length; ) {
+          if (this.#hasStopped()) {
+            // The memory is that of the worker's next job.
+            return;
+          }
           const part = piece.subarray(at, at + chunkBytes - filled);
           chunk.set(part, filled);
           at += part.length;
@@ -212,14 +257,9 @@ class Feeder {
             filled = 0;
           }
         }
-        if (this.#stopped) {
-          return;
-        }
       }
-      if (filled > 0) {
-        await this.#sendChunk(filled, signal);
-      }
-      this.#send({ end: true });
+      signal.throwIfAborted();
+      this.#send({ bytes: filled, isLast: true });
     } finally {
       signal.removeEventListener('abort', onAbort);
     }
@@ -227,7 +267,7 @@ class Feeder {
 
   /** Sends the chunk that has been filled; resolves with the next, once the worker is done with what was in it. */
   async #sendChunk(bytes: number, signal: AbortSignal): Promise<Buffer> {
-    this.#send({ bytes });
+    this.#send({ bytes, isLast: false });
     this.#sent += 1;
     while (this.#sent - this.#taken >= chunksUnderWay && !this.#stopped) {
       signal.throwIfAborted();

@@ -99,9 +99,10 @@ async function* chunksOf(port: MessagePort): AsyncGenerator<Uint8Array> {
     } else if ('bytes' in message) {
       yield chunkOf(ring, next).subarray(0, message.bytes);
       next += 1;
+      if (message.isLast) {
+        return;
+      }
       port.postMessage({ taken: true } satisfies FromWorker);
-    } else if ('end' in message) {
-      return;
     } else {
       throw new RuntimeError('canceled', 'unpack was stopped');
     }

@@ -52,13 +52,16 @@ export async function waitUntilReady(options: ReadyOptions): Promise<void> {
     await using bus = await connect(options, begunMs, signal);
     while (waiting.size > 0) {
       await failIfHopeless(options, begunMs);
-      for (const app of [...waiting]) {
-        const reports = await healthOf(bus, app);
-        if (reports.length >= (expectedInstances(config, options.compact).get(app) ?? 1)) {
-          waiting.delete(app);
-          tellProblems(app, reports, note);
-        }
-      }
+      // All at once: each answer takes as long as nobody else comes forward.
+      await Promise.all(
+        [...waiting].map(async (app) => {
+          const reports = await healthOf(bus, app);
+          if (reports.length >= (expectedInstances(config, options.compact).get(app) ?? 1)) {
+            waiting.delete(app);
+            tellProblems(app, reports, note);
+          }
+        }),
+      );
       signal.throwIfAborted();
       await sleep(lookAgainMs, undefined, { signal });
     }

@@ -55,14 +55,18 @@ async function startTarget(t: TestContext, name: string) {
   return { pod, target };
 }
 
-async function memoryOf(containerId: string): Promise<string> {
-  const cmd = [
-    '/bin/sh',
-    '-c',
-    'cat /sys/fs/cgroup/memory.max || cat /sys/fs/cgroup/memory/memory.limit_in_bytes',
-  ];
-  const { stdout } = await stack.runtime.execSync({ containerId, cmd, timeout: 10n });
-  return Buffer.from(stdout).toString().trim();
+/** Waits until the kernel has the limit; the services may be away at first. */
+async function untilLimited(containerId: string): Promise<void> {
+  const files = '/sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes';
+  const cmd = ['/bin/sh', '-c', `cat ${files} 2>/dev/null; true`];
+  await until(
+    'limit',
+    () =>
+      stack.runtime
+        .execSync({ containerId, cmd, timeout: 10n })
+        .then(({ stdout }) => Buffer.from(stdout).toString().trim(), String),
+    (now) => now === String(memoryBytes),
+  );
 }
 
 async function dieAtUpdates(request: () => Promise<unknown>): Promise<void> {
@@ -80,11 +84,7 @@ test('limits of others that came with a new container are set after kill -9', as
       sandboxConfig: pod.config,
     }),
   );
-  await until(
-    'limit',
-    () => memoryOf(target),
-    (now) => now === String(memoryBytes),
-  );
+  await untilLimited(target);
   const owners = await stack.gantryOk('nri', 'owners', target);
   assert.match(owners, /^MemLimit +20-shrinker +set$/m);
 });
@@ -101,11 +101,7 @@ test('limits of others that came with an update are set after kill -9, and its o
   await dieAtUpdates(() =>
     stack.runtime.updateContainerResources({ containerId, linux: { cpuShares: 300n } }),
   );
-  await until(
-    'limit',
-    () => memoryOf(target),
-    (now) => now === String(memoryBytes),
-  );
+  await untilLimited(target);
   const owners = await stack.gantryOk('nri', 'owners', containerId);
   assert.match(owners, /^PidsLimit +20-shrinker +set$/m);
 });

@@ -47,7 +47,13 @@ export function startBusyboxContainer(
   const runtime = findTool(name) ?? name;
   const runtimeArgs = ['--root', join(dir, 'state')];
   t.after(async () => {
-    execFileSync(runtime, [...runtimeArgs, 'delete', '--force', id], { stdio: 'ignore' });
+    const remove = () =>
+      execFileSync(runtime, [...runtimeArgs, 'delete', '--force', id], { stdio: 'ignore' });
+    try {
+      remove();
+    } catch {
+      remove(); // It waits ten seconds for the processes to end, which may be too short.
+    }
     await removeCgroup(cgroup);
     rmSync(dir, { recursive: true, force: true });
   });
@@ -68,9 +74,13 @@ export function startBusyboxContainer(
     },
     processes: () => {
       const pids = execFileSync(runtime, [...runtimeArgs, 'ps', '--format', 'json', id]);
-      return (JSON.parse(pids.toString()) as number[]).map((pid) =>
-        readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').join(' ').trim(),
-      );
+      return (JSON.parse(pids.toString()) as number[]).flatMap((pid) => {
+        try {
+          return [readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').join(' ').trim()];
+        } catch {
+          return []; // It has ended since.
+        }
+      });
     },
   };
 }

@@ -101,6 +101,9 @@ for (const name of ['runc', 'crun'] as const) {
     await new Promise((done) => exec.stdout.once('data', done));
     await exec.kill();
     assert.deepEqual(await exec.exited, { started: true, exitCode: 137 });
+    while (processes().length > 1) {
+      await delay(10);
+    }
     assert.deepEqual(processes(), [keeper]);
   });
 }

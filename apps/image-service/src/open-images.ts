@@ -5,7 +5,7 @@ import type { Config } from '@gantry/config';
 import { messageOf } from '@gantry/errors';
 import { directoryUsage } from '@gantry/host';
 import { openStore } from '@gantry/store';
-import { Histogram, type Logger, type Registry } from '@gantry/telemetry';
+import { Counter, Histogram, type Logger, type Registry } from '@gantry/telemetry';
 import { chooseLayerStore } from './adapters/choose-layer-store.ts';
 import { collectGarbage, garbageGraceMs } from './images/collect-garbage.ts';
 import type { ImageStore } from './images/image-store.ts';
@@ -102,6 +102,7 @@ export async function openImages(options: OpenOptions): Promise<Images> {
     maxConcurrentDownloads: config.images.max_concurrent_downloads,
     resumeMinBytes: config.images.resume_min_bytes,
     keepCompressed: config.images.keep_compressed_layers,
+    onLayer: layerMetrics(metrics),
   });
   const board = stack.use(
     await PullBoard.open({
@@ -165,6 +166,25 @@ function collectRegularly(store: ImageStore, log: Pick<Logger, 'warn'>): Disposa
   }, garbageGraceMs);
   timer.unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/** What layers took, and how much of them has come. */
+function layerMetrics(registry: Registry): (seconds: number, bytes: number) => void {
+  const duration = new Histogram({
+    name: 'gantry_image_layer_duration_seconds',
+    help: 'How long layers took from their first byte asked for to being kept, in seconds.',
+    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
+    registers: [registry],
+  });
+  const received = new Counter({
+    name: 'gantry_image_layer_bytes_total',
+    help: 'Compressed bytes of the layers that were fetched.',
+    registers: [registry],
+  });
+  return (seconds, bytes) => {
+    duration.observe(seconds);
+    received.inc(bytes);
+  };
 }
 
 function pullDuration(registry: Registry): Histogram {

@@ -53,16 +53,22 @@ export class ImageInstaller {
   readonly #store: ImageStore;
   readonly #maxConcurrent: number;
   readonly #keep: KeepOptions;
+  readonly #onLayer: ((seconds: number, bytes: number) => void) | undefined;
   readonly #fetching = new SharedWork<void>();
   readonly #progress = new LayerProgress();
 
   constructor(
     store: ImageStore,
-    options: KeepOptions & { readonly maxConcurrentDownloads: number },
+    options: KeepOptions & {
+      readonly maxConcurrentDownloads: number;
+      /** Told of each layer that was fetched: how long it took, and its bytes as they came. */
+      readonly onLayer?: (seconds: number, bytes: number) => void;
+    },
   ) {
     this.#store = store;
     this.#maxConcurrent = options.maxConcurrentDownloads;
     this.#keep = options;
+    this.#onLayer = options.onLayer;
   }
 
   /** What has become of a layer that is to be fetched. */
@@ -177,6 +183,7 @@ export class ImageInstaller {
         'layer.size': size ?? 0,
       };
       await withSpan('image.layer', attributes, async (span) => {
+        const startedAt = performance.now();
         const usage = await withBlob(this.#store, layer, this.#keep, own, (blob) => {
           const bytes = this.#progress.count(diffId, blob);
           return layerStore.prepareLayer(layer.spec, bytes, { signal: own });
@@ -191,6 +198,7 @@ export class ImageInstaller {
         }
         faultPoint('image.layer-recorded');
         span.setAttribute('layer.unpacked_bytes', usage.bytes);
+        this.#onLayer?.((performance.now() - startedAt) / 1000, size ?? 0);
       });
     });
   }

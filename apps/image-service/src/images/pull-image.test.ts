@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isKind } from '@gantry/errors';
@@ -9,6 +12,12 @@ import { digestOfBytes, makeImage, makeIndex } from '../testing/test-image.ts';
 import { signal, startImages } from '../testing/test-images.ts';
 import { cutAfter, flipBit, startProxy } from '../testing/test-proxy.ts';
 import { cannotRun, startRegistry } from '../testing/test-registry.ts';
+
+/** What lies in a directory of the store; nothing where there is none. */
+function entriesOf(directory: string, part: string): string[] {
+  const path = join(directory, 'root/images', part);
+  return existsSync(path) ? readdirSync(path).map((name) => join(path, name)) : [];
+}
 
 const skip = cannotRun;
 const big = randomBytes(900_000);
@@ -52,6 +61,17 @@ test('an image is pulled by tag and by digest, and is one image', { skip }, asyn
   assert.match(shown['big'] ?? '', new RegExp(` size 900000 ${hash} `));
   assert.deepEqual((await remains()).temporary, []);
   assert.match(await metrics.metrics(), /containerd_image_pull_duration_seconds_count\{[^}]*\} 2/);
+  assert.match(await metrics.metrics(), /gantry_image_layer_duration_seconds_count\{[^}]*\} 2/);
+  assert.match(await metrics.metrics(), /gantry_image_layer_bytes_total\{[^}]*\} 9\d{5}/);
+  // du -s of the store, without its database, temporary space and the directories themselves.
+  const parts = ['content/blobs/sha256', 'erofs/layers', 'erofs/images', 'layers', 'merged'];
+  const du = execFileSync('du', [
+    '-s',
+    '-c',
+    '-B1',
+    ...parts.flatMap((part) => entriesOf(service.directory, part)),
+  ]);
+  assert.equal((await images.imageUsage()).bytes, Number(/(\d+)\ttotal/.exec(du.toString())?.[1]));
 });
 
 for (const compression of ['gzip', 'zstd', 'none'] as const) {

@@ -84,11 +84,9 @@ export class EndpointClient {
         answer.body.resume();
         continue;
       }
-      const retryAfter = Number(answer.headers['retry-after']);
+      const retryAfterMs = parseRetryAfter(answer.headers['retry-after'], Date.now());
       const error = await registryError(answer, what);
-      throw Number.isFinite(retryAfter)
-        ? Object.assign(error, { retryAfterMs: retryAfter * 1000 })
-        : error;
+      throw retryAfterMs === undefined ? error : Object.assign(error, { retryAfterMs });
     }
   }
 
@@ -112,6 +110,16 @@ function isWorthAnotherTry(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   const isConnection = /^E[A-Z]+$/.test(code);
   return isConnection && !refusals.has(code) && !isKind(error, 'failed-precondition');
+}
+
+/** Seconds or a date (RFC 9110, section 10.2.3); undefined for anything else. */
+export function parseRetryAfter(header: string | undefined, now: number): number | undefined {
+  const text = header?.trim() ?? '';
+  if (/^\d+$/.test(text)) {
+    return Number(text) * 1000;
+  }
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? undefined : Math.max(0, at - now);
 }
 
 function retryAfterMs(error: unknown): number | undefined {

@@ -29,6 +29,7 @@ export {
 } from './idmapped-mount.ts';
 export { makeNode, setTimes, setXattr, syncFilesystem } from './inode.ts';
 export { type InputPipe, openInputPipe } from './input-pipe.ts';
+export { LendingReader } from './lending-reader.ts';
 export { type LockOptions, lockFile, tryLockFile } from './lock-file.ts';
 export { bindMount, mountTmpfs } from './mount.ts';
 export { type DetachedMount, type ErofsImage, mountErofs, openErofs } from './mount-erofs.ts';
@@ -40,6 +41,7 @@ export {
   startNamespaceWorker,
 } from './namespace-worker.ts';
 export { type IpFamily, type NetnsSockets, startNetnsSockets } from './netns-sockets.ts';
+export { type OutputPipe, openOutputPipe } from './output-pipe.ts';
 export { identifyProcess, isRunning, type ProcessId, signalProcess } from './process-id.ts';
 export { resolveInRoot } from './resolve-in-root.ts';
 export { type RunOptions, type RunResult, run } from './run.ts';

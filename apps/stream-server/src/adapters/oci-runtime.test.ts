@@ -3,8 +3,9 @@ import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createLogger } from '@gantry/telemetry';
-import type { ExecTarget } from '../ports.ts';
+import type { ExecTarget, RunningExec } from '../ports.ts';
 import { ExecDirectory } from './exec-directory.ts';
 import { OciRuntime } from './oci-runtime.ts';
 
@@ -38,6 +39,13 @@ async function setUp(t: TestContext, script: string) {
 /** Leaves a process behind, as a runtime does; it begins when the runtime has gone, for a shell would reap it. */
 const leave = (script: string): string =>
   `{ while kill -0 $$; do :; done 2>/dev/null; ${script}\n} & echo $! > $pidfile`;
+
+/** Its runtime has gone by then: a shell in that place reaps what ends before. */
+async function isReady(exec: RunningExec): Promise<void> {
+  while (exec.output().stdout.length === 0) {
+    await delay(5);
+  }
+}
 
 test('the runtime gets process file and pid file, and its outputs are told apart', async (t) => {
   const { runtime, target, execDir } = await setUp(
@@ -143,8 +151,9 @@ test('a runtime that says it was well and tells no pid is at fault', async (t) =
 });
 
 test('a kill ends the process and all it started, once the runtime has ended', async (t) => {
-  const { runtime, target } = await setUp(t, leave('sleep 100 & sleep 100; sleep 100'));
+  const { runtime, target } = await setUp(t, leave('echo ready; sleep 100 & sleep 100; sleep 100'));
   await using exec = runtime.exec(target, ['x']);
+  await isReady(exec);
   await exec.kill();
   assert.deepEqual(await exec.exited, { started: true, exitCode: 137 });
   await exec.drained;
@@ -162,8 +171,9 @@ test('a kill ends a runtime that does not end by itself, and all it started', as
 });
 
 test('disposing of the runtime ends what still runs', async (t) => {
-  const { runtime, target, execDir } = await setUp(t, leave('sleep 100'));
+  const { runtime, target, execDir } = await setUp(t, leave('echo ready; sleep 100'));
   const exec = runtime.exec(target, ['x']);
+  await isReady(exec);
   await runtime[Symbol.asyncDispose]();
   await exec.exited;
   assert.deepEqual(readdirSync(execDir), []);

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { openInputPipe } from '@gantry/host';
+import { openInputPipe, openOutputPipe } from '@gantry/host';
 import { StartGate } from '../exec/start-gate.ts';
 import { stdioOwner } from '../exec/stdio-owner.ts';
 import type { ExecExit, ExecTarget, StreamedExec } from '../ports.ts';
@@ -30,23 +30,27 @@ export class PipedExec implements StreamedExec {
   ) {
     this.#onDisposed = options.onDisposed;
     using undo = new DisposableStack();
+    // The process has them then, or nobody.
+    using handedOn = new DisposableStack();
     const owner = stdioOwner(target.pid);
     const input = options.stdin ? openInputPipe(owner) : undefined;
     if (input !== undefined) {
       undo.defer(() => input.stream.destroy());
+      handedOn.defer(() => input.closePeer());
       this.stdin = input.stream;
       // The process has closed it, or has ended: what is still written is lost with it.
       input.stream.on('error', () => undefined);
     }
-    try {
-      this.#process = new OciProcess({
-        ...{ target, command, owner, files: options.files },
-        stdio: [input?.fd ?? noInput, 'output', 'output'],
-      });
-    } finally {
-      input?.closePeer();
-    }
-    this.stdout = this.#process.output(1);
+    const output = openOutputPipe(owner);
+    undo.defer(() => output.stream.destroy());
+    handedOn.defer(() => output.closePeer());
+    this.stdout = output.stream;
+    this.#process = new OciProcess({
+      ...{ target, command, owner, files: options.files },
+      stdio: [input?.fd ?? noInput, output.fd, 'output'],
+    });
+    // Before the process has ended, whose end of file it would hold up.
+    handedOn.dispose();
     const stderr = this.#process.output(2);
     const gate = new StartGate(this.#process.started);
     this.stderr = gate;

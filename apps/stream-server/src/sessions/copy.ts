@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
+import { LendingReader } from '@gantry/host';
 
 /**
  * Copies what `from` gives to `to`, at the speed of both; resolves when `from`
@@ -15,12 +16,18 @@ export function copy(
   const onDrain = (): void => {
     from.resume();
   };
+  const lender = from instanceof LendingReader ? from : undefined;
   const drop = (): void => {
     sink = undefined;
+    lender?.stopLending();
     from.resume();
   };
+  if (sink !== undefined) {
+    lender?.lend();
+  }
   from.on('data', (chunk: Buffer) => {
-    if (sink !== undefined && !sink.write(chunk)) {
+    // Its memory is free when the sink's transport has taken it.
+    if (sink !== undefined && !sink.write(chunk, () => lender?.release(chunk))) {
       from.pause();
     }
   });

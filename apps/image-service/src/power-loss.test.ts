@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { fork } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, mkdirSync, statSync } from 'node:fs';
+import { createWriteStream, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type TestContext, test } from 'node:test';
@@ -10,14 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { exportImages } from './export/export-images.ts';
 import { collectGarbage } from './images/collect-garbage.ts';
 import { removeImage } from './images/remove-image.ts';
-import {
-  cannotCutPower,
-  cutPower,
-  freeze,
-  isFrozen,
-  makeDisk,
-  mountDisk,
-} from './testing/power-disk.ts';
+import { cannotCutPower, cutPower, freeze, makeDisk, mountDisk } from './testing/power-disk.ts';
 import { showChain } from './testing/show-chain.ts';
 import { makeImage, type TestImage } from './testing/test-image.ts';
 import {
@@ -128,52 +121,40 @@ async function cutsOfOneLife(
   makeDisk(disk);
   await using _mounted = await mountDisk(disk, root);
   const program = fileURLToPath(new URL('./testing/live-once.ts', import.meta.url));
-  const child = fork(program, [directory, repository, archive], {
+  const stepsFile = join(directory, 'steps');
+  writeFileSync(stepsFile, '0');
+  const child = spawn(process.execPath, [program, directory, repository, archive], {
     env: { ...process.env, GANTRY_TEST_LAYER_STORE: store },
-    execArgv: [],
+    stdio: ['ignore', 'inherit', 'inherit'],
   });
   const ended = once(child, 'exit');
   t.after(() => child.kill('SIGKILL'));
-  let steps = 0;
-  child.on('message', () => {
-    steps += 1;
-  });
   const cuts: Cut[] = [];
   let written = -1;
-  const cut = (): void => {
-    const { mtimeMs } = statSync(disk);
-    if (mtimeMs === written && cuts.at(-1)?.steps === steps) {
-      return;
-    }
-    written = mtimeMs;
-    const copy = join(directory, `cut-${cuts.length}`);
-    cutPower(disk, copy);
-    cuts.push({ disk: copy, steps });
-  };
   let sliceMs = 4;
-  for (let told = 0; steps < promised.length - 1; ) {
+  for (let steps = 0; steps < promised.length - 1; ) {
     await delay(sliceMs);
     // A slow host gets no more cuts than a fast one, only wider apart.
     sliceMs *= 1.03;
-    const wasFrozen = isFrozen(child);
     await freeze(child);
-    if (wasFrozen) {
-      // It has stopped itself: what it said must be heard before the disk is judged by it.
-      await waitFor(() => steps > told);
-      told = steps;
+    const { mtimeMs } = statSync(disk);
+    steps = Number(readFileSync(stepsFile, 'utf8'));
+    if (mtimeMs !== written || cuts.at(-1)?.steps !== steps) {
+      written = mtimeMs;
+      const copy = join(directory, `cut-${cuts.length}`);
+      cutPower(disk, copy);
+      cuts.push({ disk: copy, steps });
     }
-    cut();
     child.kill('SIGCONT');
+  }
+  // It may stop itself once more after it was told to go on.
+  while (child.exitCode === null && child.signalCode === null) {
+    child.kill('SIGCONT');
+    await delay(5);
   }
   const [code] = (await ended) as [number | null];
   assert.equal(code, 0);
   return cuts;
-}
-
-async function waitFor(condition: () => boolean): Promise<void> {
-  while (!condition()) {
-    await delay(1);
-  }
 }
 
 /** The next boot on one of the copies. */

@@ -56,7 +56,7 @@ export async function freeze(child: ChildProcess): Promise<void> {
 }
 
 /** Reports whether every thread of a process has stopped. */
-export function isFrozen({ pid, exitCode }: ChildProcess): boolean {
+function isFrozen({ pid, exitCode }: ChildProcess): boolean {
   assert.equal(exitCode, null, 'the process ended before its time');
   return readdirSync(`/proc/${pid}/task`).every((thread) => {
     const status = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1');

@@ -97,6 +97,10 @@ async function openTarget(file: string | undefined): Promise<Target> {
   return {
     stream: handle.createWriteStream({ flush: true }),
     commit: () => rename(partial, file),
-    undo: () => rm(partial, { force: true }),
+    undo: async () => {
+      // Open still where nothing ever came to be written.
+      await handle.close().catch(() => undefined);
+      await rm(partial, { force: true });
+    },
   };
 }

@@ -114,7 +114,7 @@ const limits = strictObject({
     optional(atLeastOne, 256 * 2 ** 30),
   ),
   max_layer_ratio: described(
-    'A layer of more than 1 GiB may be so many times as large as its compressed bytes.',
+    'A layer of more than 1 GiB, zeros apart, may be so many times as large as its compressed bytes.',
     optional(atLeastOne, 200),
   ),
   max_layer_entries: described(

@@ -1,6 +1,7 @@
-import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DiskUsage } from '../ports.ts';
+import { forDenseParts } from './dense-parts.ts';
 import { auxiliaryName, indexName, LayerIndexer, tarName, writeAll } from './kept-layer.ts';
 import { treeUsage } from './tree-usage.ts';
 import type { KeepWork } from './unpack-job.ts';
@@ -17,11 +18,15 @@ export async function keepLayer(
     using indexer = new LayerIndexer(join(directory, auxiliaryName), layer.diffId, limits);
     let at = 0;
     const take = (chunk: Buffer): void => {
-      writeAll(tar, chunk, at);
+      forDenseParts(chunk, at, (start, end) => {
+        writeAll(tar, chunk.subarray(start, end), at + start);
+      });
       at += chunk.length;
       indexer.push(chunk);
     };
     await unpackStream(layer, chunks, take, limits);
+    // It may end in zeros, which nobody wrote.
+    ftruncateSync(tar, at);
     writeFileSync(join(directory, indexName), indexer.finish(), { mode: 0o600 });
   } finally {
     closeSync(tar);

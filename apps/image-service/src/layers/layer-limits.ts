@@ -7,13 +7,15 @@ import type { TarEntry, TarLimits, TarSink } from '@gantry/tar';
 export interface LayerLimits {
   readonly maxBytes: number;
   readonly maxRatio: number;
+  /** The ratio counts for layers that take more than this on disk. */
+  readonly ratioFromBytes: number;
   readonly maxEntries: number;
   readonly maxDepth: number;
   readonly maxHeaderBytes: number;
 }
 
-/** Below this a layer may be as dense as it likes: a file of zeros is no attack. */
-export const ratioFromBytes = 1 << 30;
+/** Up to this a layer may shrink as much as it likes: it is no attack. */
+const defaultRatioFromBytes = 1 << 30;
 
 const slash = 0x2f;
 
@@ -21,6 +23,7 @@ export function layerLimits(limits: Config['images']['limits']): LayerLimits {
   return {
     maxBytes: limits.max_layer_bytes,
     maxRatio: limits.max_layer_ratio,
+    ratioFromBytes: defaultRatioFromBytes,
     maxEntries: limits.max_layer_entries,
     maxDepth: limits.max_layer_depth,
     maxHeaderBytes: limits.max_header_bytes,
@@ -33,18 +36,27 @@ export function beyondLimit(diffId: Digest, what: string, key: string): RuntimeE
   return new RuntimeError('resource-exhausted', message);
 }
 
-/** Throws when a layer has become larger than it may. `received` counts its bytes as they came. */
+/** How far a layer has come. */
+export interface LayerSize {
+  /** Uncompressed. */
+  readonly raw: number;
+  /** Of these, what takes disk: blocks of zeros do not. */
+  readonly dense: number;
+  /** As they came. */
+  readonly received: number;
+}
+
+/** Throws when a layer has become larger than it may. */
 export function checkSize(
   diffId: Digest,
-  { maxBytes, maxRatio }: LayerLimits,
-  raw: number,
-  received: number,
+  { maxBytes, maxRatio, ratioFromBytes }: LayerLimits,
+  { raw, dense, received }: LayerSize,
 ): void {
   if (raw > maxBytes) {
     throw beyondLimit(diffId, `more than ${maxBytes} bytes when uncompressed`, 'max_layer_bytes');
   }
-  if (raw > ratioFromBytes && raw > received * maxRatio) {
-    const what = `${raw} bytes when uncompressed, of ${received}: more than ${maxRatio} times as many`;
+  if (dense > ratioFromBytes && dense > received * maxRatio) {
+    const what = `${dense} bytes when uncompressed, zeros apart, of ${received}: more than ${maxRatio} times as many`;
     throw beyondLimit(diffId, what, 'max_layer_ratio');
   }
 }

@@ -14,6 +14,7 @@ import { type ErrorKind, kindOf, RuntimeError } from '@gantry/errors';
 import { hasCode, makeNode, setTimes, setXattr } from '@gantry/host';
 import { printable, type TarEntry, type TarSink } from '@gantry/tar';
 import { applyAttributes } from './attributes.ts';
+import { forDenseParts } from './dense-parts.ts';
 import {
   cleanPath,
   isInTheWay,
@@ -28,6 +29,14 @@ const opaqueMarker = '.wh..wh..opq';
 const metaPrefix = '.wh..wh.';
 const nodeTypes = { char: 0o020000, block: 0o060000, fifo: 0o010000 } as const;
 
+interface OpenFile {
+  readonly path: string;
+  readonly fd: number;
+  readonly entry: TarEntry;
+  /** Behind the last byte that was written. */
+  end: number;
+}
+
 /**
  * Writes a layer's entries below a directory that is nobody else's, the way
  * overlayfs wants a lower layer: whiteouts (OCI image spec, layer.md) become
@@ -38,7 +47,7 @@ export class TreeWriter implements TarSink {
   readonly #directories: RootedDirectories;
   readonly #directoryTimes = new Map<string, bigint>();
   readonly #implicit = new Set<string>();
-  #file: { readonly path: string; readonly fd: number; readonly entry: TarEntry } | undefined;
+  #file: OpenFile | undefined;
 
   /** `root` is an empty directory, as an absolute path. */
   constructor(root: string) {
@@ -69,9 +78,12 @@ export class TreeWriter implements TarSink {
       return;
     }
     try {
-      for (let done = 0; done < chunk.length; ) {
-        done += writeSync(file.fd, chunk, done, chunk.length - done, offset + done);
-      }
+      forDenseParts(chunk, offset, (start, end) => {
+        for (let done = start; done < end; ) {
+          done += writeSync(file.fd, chunk, done, end - done, offset + done);
+        }
+        file.end = offset + end;
+      });
     } catch (cause) {
       throw extractError(file.entry, cause);
     }
@@ -83,7 +95,8 @@ export class TreeWriter implements TarSink {
       return;
     }
     try {
-      if (file.entry.segments !== undefined) {
+      // It may end in zeros, which nobody wrote.
+      if (file.end < file.entry.size) {
         ftruncateSync(file.fd, file.entry.size);
       }
       applyAttributes(file.path, file.entry, file.fd);
@@ -187,7 +200,7 @@ export class TreeWriter implements TarSink {
   #openFile(path: string, entry: TarEntry): void {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     this.#replacing(path, () => {
-      this.#file = { path, entry, fd: openSync(toBytes(path), flags, 0o600) };
+      this.#file = { path, entry, fd: openSync(toBytes(path), flags, 0o600), end: 0 };
     });
   }
 

@@ -128,3 +128,22 @@ test('what the source and the taker throw is thrown', async () => {
     /disk full/,
   );
 });
+
+test('a layer may shrink as much as it likes up to a size, and by zeros beyond it', async () => {
+  const limits = testLimits(1 << 30, { maxRatio: 10, ratioFromBytes: 1 << 20 });
+  const unpackBounded = async (...parts: readonly Buffer[]): Promise<void> => {
+    const raw = Buffer.concat(parts);
+    const bytes = gzipSync(raw);
+    const spec = { ...specOf(bytes), diffId: digestOfBytes(raw) };
+    await unpackStream(spec, inPieces(bytes), () => undefined, limits);
+  };
+  const zeros = Buffer.alloc(8 << 20);
+  await unpackBounded(Buffer.alloc(1 << 20, 'x'));
+  await unpackBounded(zeros);
+  // A disk image may begin with more zeros than its first bytes account for.
+  await unpackBounded(zeros, randomBytes(2 << 20), zeros);
+  await assert.rejects(unpackBounded(zeros, Buffer.alloc((1 << 20) + 1, 'x')), {
+    kind: 'resource-exhausted',
+    message: /10485\d\d bytes when uncompressed, zeros apart, of \d+: more than 10 times as many/,
+  });
+});

@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { isKind, RuntimeError } from '@gantry/errors';
 import { algorithmOf, hexOf } from '@gantry/oci';
 import type { LayerSpec } from '../ports.ts';
+import { denseLength } from './dense-parts.ts';
 import { Inflater, magicBytes, type TakePiece } from './inflater.ts';
 import { checkSize, type LayerLimits } from './layer-limits.ts';
 
@@ -19,10 +20,11 @@ export async function unpackStream(
 ): Promise<void> {
   const input = new CheckedInput(layer, source);
   const rawHash = createHash(algorithmOf(layer.diffId));
-  let raw = 0;
+  let [raw, dense] = [0, 0];
   const consume = (chunk: Buffer): void => {
+    dense += denseLength(chunk, raw);
     raw += chunk.length;
-    checkSize(layer.diffId, limits, raw, input.received);
+    checkSize(layer.diffId, limits, { raw, dense, received: input.received });
     rawHash.update(chunk);
     take(chunk);
   };

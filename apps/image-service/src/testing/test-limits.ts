@@ -5,6 +5,7 @@ export function testLimits(maxBytes: number, own: Partial<LayerLimits> = {}): La
   return {
     maxBytes,
     maxRatio: 1_000_000,
+    ratioFromBytes: 1 << 30,
     maxEntries: 1_000_000,
     maxDepth: 10_000,
     maxHeaderBytes: 1 << 20,

@@ -170,7 +170,7 @@ const images = strictObject({
     optional(boolean(), false),
   ),
   pull_progress_timeout_ms: described(
-    'A pull that gets no byte for so long fails, in milliseconds; 0 never.',
+    'A pull that gets no byte for so long, or less than 1 KiB a second, fails; in milliseconds, 0 never.',
     optional(count, 300_000),
   ),
 });

@@ -132,7 +132,7 @@ test('a registry that is not there is told as a kubelet knows it', { skip }, asy
   await assert.rejects(images.puller.pull('127.0.0.1:1/app:v1', { signal }), {
     kind: 'unknown',
     message:
-      /^RegistryUnavailable: pull image 127\.0\.0\.1:1\/app:v1: registry host 127\.0\.0\.1:1: .*ECONNREFUSED/,
+      /^RegistryUnavailable: pull image 127\.0\.0\.1:1\/app:v1: fetch manifest v1: registry host 127\.0\.0\.1:1: .*ECONNREFUSED/,
   });
 });
 
@@ -188,7 +188,7 @@ const lies: [
       const { layers } = manifest as { layers: { size: number }[] };
       Object.assign(layers[0] ?? {}, { size: (layers[0]?.size ?? 0) - 1 });
     },
-    /blob sha256:\w+: more than the \d+ bytes that its manifest tells/,
+    /sent more of blob sha256:\w+ than the \d+ bytes that its manifest tells/,
   ],
 ];
 

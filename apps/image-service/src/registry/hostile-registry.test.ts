@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { mediaTypes } from '@gantry/oci';
@@ -45,14 +46,26 @@ test('a registry that answers 429 is asked again when it says, in seconds or by 
   assert.equal(proxy.requests.filter((request) => request.includes('manifests')).length, 4);
 });
 
-const answers: [name: string, handle: (exchange: ProxyExchange) => void, why: RegExp][] = [
+/** Sends something 50 times a second for as long as anybody listens. */
+function trickle(response: ServerResponse, more: () => unknown, begin = ''): void {
+  response.socket?.write(begin);
+  const timer = setInterval(more, 20);
+  response.on('close', () => clearInterval(timer));
+}
+
+const answers: [
+  name: string,
+  handle: (exchange: ProxyExchange) => void,
+  why: RegExp,
+  images?: object,
+][] = [
   [
     'HTML where a manifest belongs',
     ({ path, response, forward }) =>
       path.includes('manifests')
         ? void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Log in</html>')
         : forward(),
-    /manifest .*: not JSON/,
+    /: fetch manifest v1: registry host 127\.0\.0\.1:\d+: manifest sha256:\w+: not JSON$/,
   ],
   [
     'HTML with a 403',
@@ -75,7 +88,7 @@ const answers: [name: string, handle: (exchange: ProxyExchange) => void, why: Re
       response.on('drain', more);
       more();
     },
-    /sent more than 8388608 bytes/,
+    /: fetch manifest v1: registry host 127\.0\.0\.1:\d+ sent more than 8388608 bytes$/,
   ],
   [
     'a layer without end',
@@ -87,9 +100,42 @@ const answers: [name: string, handle: (exchange: ProxyExchange) => void, why: Re
         forward();
       }
     },
-    /blob sha256:\w+: more than the \d+ bytes that its manifest tells/,
+    /: registry host 127\.0\.0\.1:\d+ sent more of blob sha256:\w+ than the \d+ bytes that its manifest tells$/,
   ],
-  ['no answer at all', () => undefined, /^RegistryUnavailable: .*no byte came for 0\.5 s/],
+  [
+    'no answer at all',
+    () => undefined,
+    /^RegistryUnavailable: .*: fetch manifest v1: registry host 127\.0\.0\.1:\d+: no byte came for 0\.5 s$/,
+    { pull_progress_timeout_ms: 500 },
+  ],
+  [
+    'headers that never end',
+    ({ response }) =>
+      trickle(response, () => response.socket?.write('x'), 'HTTP/1.1 200 OK\r\nx-more: '),
+    /^RegistryUnavailable: .*: fetch manifest v1: registry host 127\.0\.0\.1:\d+: no byte came for 0\.5 s$/,
+    { pull_progress_timeout_ms: 500 },
+  ],
+  [
+    'a manifest byte by byte',
+    ({ path, response, forward }) =>
+      path.includes('manifests') ? trickle(response, () => response.write(' ')) : forward(),
+    /^RegistryUnavailable: .*: fetch manifest v1: registry host 127\.0\.0\.1:\d+: only \d+ bytes came in 0\.5 s$/,
+    { pull_progress_timeout_ms: 500 },
+  ],
+  [
+    'a layer byte by byte',
+    ({ path, response, forward }) =>
+      path.includes(layer) ? trickle(response, () => response.write('x')) : forward(),
+    /^RegistryUnavailable: .*: registry host 127\.0\.0\.1:\d+ broke off blob sha256:\w+ after \d+ of \d+ bytes: only \d+ bytes came in [\d.]+ s$/,
+    { pull_progress_timeout_ms: 500 },
+  ],
+  [
+    'a layer whose end never comes',
+    ({ path, response, forward }) =>
+      path.includes(layer) ? void response.writeHead(200).write('xxx') : forward(),
+    /^RegistryUnavailable: .*: registry host 127\.0\.0\.1:\d+ broke off blob sha256:\w+ after 3 of \d+ bytes: no byte came for 0\.5 s$/,
+    { pull_progress_timeout_ms: 500 },
+  ],
   [
     'a layer shorter than its Content-Length',
     ({ path, response, forward }) => {
@@ -115,15 +161,46 @@ const answers: [name: string, handle: (exchange: ProxyExchange) => void, why: Re
     /broke off blob sha256:\w+ after 10 of \d+ bytes/,
   ],
 ];
-for (const [name, handle, why] of answers) {
+for (const [name, handle, why, own] of answers) {
   test(`a registry that sends ${name} is an error, and leaves nothing`, { skip }, async (t) => {
-    // Of the one that never answers at all, on a host however slow.
-    const own = name === 'no answer at all' ? { pull_progress_timeout_ms: 500 } : {};
     const { pull, service } = await behind(t, handle, own);
     await assert.rejects(pull(), { message: why });
     assert.deepEqual(await service.remains(), nothingLeft);
   });
 }
+
+test('a layer that has come is whole, whatever length its answer promised', { skip }, async (t) => {
+  const { pull } = await behind(t, ({ path, forward }) =>
+    forward((answer, response) => {
+      const { 'content-length': length, ...headers } = answer.headers;
+      const more = path.includes(layer) ? 100 : 0;
+      response.writeHead(answer.statusCode ?? 500, {
+        ...headers,
+        'content-length': Number(length) + more,
+      });
+      answer.pipe(response, { end: more === 0 });
+    }),
+  );
+  assert.equal(await pull(), image.id);
+});
+
+test('a mirror that answers with a page of its own is passed over', { skip }, async (t) => {
+  const registry = await startRegistry(t);
+  await registry.push(image, 'app', 'v1');
+  const portal = await startProxy(
+    t,
+    registry.host,
+    ({ response }) =>
+      void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Log in</html>'),
+  );
+  const { images, configureHost } = await startImages(t);
+  configureHost(
+    registry.host,
+    `server = "http://${registry.host}"\n[host."http://${portal.host}"]\n`,
+  );
+  assert.equal(await images.puller.pull(`${registry.host}/app:v1`, { signal }), image.id);
+  assert.equal(portal.requests.filter((request) => request.includes('manifests')).length, 1);
+});
 
 test('indexes in indexes are followed only so far', { skip }, async (t) => {
   const registry = await startRegistry(t);

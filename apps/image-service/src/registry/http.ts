@@ -3,6 +3,7 @@ import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp 
 import { request as requestHttps } from 'node:https';
 import { RuntimeError } from '@gantry/errors';
 import type { Endpoint } from './hosts-toml.ts';
+import { StalledError, silent } from './pace.ts';
 
 export interface HttpRequest {
   readonly method?: 'GET' | 'HEAD' | 'POST';
@@ -18,11 +19,13 @@ export interface HttpAnswer {
   readonly body: IncomingMessage;
   /** Where it came from, after redirects. */
   readonly url: URL;
+  /** As HttpOptions has it. */
+  readonly idleTimeoutMs: number;
 }
 
 export interface HttpOptions {
   readonly signal: AbortSignal;
-  /** Nothing, not even a header, for so long: the request fails. 0 waits for ever. */
+  /** Not all headers, or then no byte, for so long: the request fails. 0 waits for ever. */
   readonly idleTimeoutMs: number;
 }
 
@@ -62,18 +65,21 @@ export class HttpClient {
       answer.body.destroy();
       const next = URL.parse(location, url.href);
       if (next === null || !/^https?:$/.test(next.protocol)) {
-        throw new RuntimeError('failed-precondition', `${url.host} redirects to what is no URL`);
+        throw new RuntimeError(
+          'failed-precondition',
+          `registry host ${url.host} redirects to what is no URL`,
+        );
       }
       if (url.protocol === 'https:' && next.protocol === 'http:') {
         throw new RuntimeError(
           'failed-precondition',
-          `${url.host} redirects from https to plain http`,
+          `registry host ${url.host} redirects from https to plain http`,
         );
       }
       if (redirects === maxRedirects) {
         throw new RuntimeError(
           'failed-precondition',
-          `${url.host} redirects more than ${maxRedirects} times`,
+          `registry host ${url.host} redirects more than ${maxRedirects} times`,
         );
       }
       url = next;
@@ -106,22 +112,28 @@ export class HttpClient {
           connected();
         }
       });
-      let answered: IncomingMessage | undefined;
-      outgoing.setTimeout(idleTimeoutMs, () => {
-        if (answered !== undefined && answered.readableLength > 0) {
-          // It is we who do not read: not the server's fault.
-          outgoing.setTimeout(idleTimeoutMs);
-          return;
-        }
-        (answered ?? outgoing).destroy(new StalledError(idleTimeoutMs));
-      });
+      // From the first byte of the headers to the last: they can't be told from silence if they trickle.
+      const headers =
+        idleTimeoutMs === 0
+          ? undefined
+          : setTimeout(() => outgoing.destroy(silent(idleTimeoutMs)), idleTimeoutMs);
       outgoing.on('response', (body) => {
-        answered = body;
         clearTimeout(dial);
-        resolve({ status: body.statusCode ?? 0, headers: body.headers, body, url: request.url });
+        clearTimeout(headers);
+        outgoing.setTimeout(idleTimeoutMs, () => {
+          if (body.readableLength > 0) {
+            // It is we who do not read: not the server's fault.
+            outgoing.setTimeout(idleTimeoutMs);
+          } else {
+            body.destroy(silent(idleTimeoutMs));
+          }
+        });
+        const { statusCode: status = 0, headers: answered } = body;
+        resolve({ status, headers: answered, body, url: request.url, idleTimeoutMs });
       });
       outgoing.on('error', (error) => {
         clearTimeout(dial);
+        clearTimeout(headers);
         reject(signal.aborted ? (signal.reason as Error) : plainError(error));
       });
       outgoing.end(request.body);
@@ -155,13 +167,6 @@ function plainError(error: Error): Error {
   return first ?? error;
 }
 
-/** No byte came for so long. */
-export class StalledError extends Error {
-  constructor(idleTimeoutMs: number) {
-    super(`no byte came for ${idleTimeoutMs / 1000} s`);
-  }
-}
-
 async function readTlsFiles({ caFiles, clientFiles }: Endpoint): Promise<TlsFiles> {
   const read = async (file: string): Promise<Buffer> => {
     try {
@@ -191,17 +196,23 @@ function authorities(own: readonly Buffer[]): { ca?: (string | Buffer)[] } {
   return extra.size + own.length === 0 ? {} : { ca: [...known, ...extra, ...own] };
 }
 
-/** The body of an answer, up to a limit; more than that is an error. */
+/** The body of an answer, up to a limit; more than that is an error, and so is one that takes longer than silence may. */
 export async function readBody(answer: HttpAnswer, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
+  const { idleTimeoutMs } = answer;
+  const begun = performance.now();
   let length = 0;
   for await (const chunk of answer.body as AsyncIterable<Buffer>) {
     length += chunk.length;
+    if (idleTimeoutMs > 0 && performance.now() - begun > idleTimeoutMs) {
+      answer.body.destroy();
+      throw new StalledError(`only ${length} bytes came in ${idleTimeoutMs / 1000} s`);
+    }
     if (length > maxBytes) {
       answer.body.destroy();
       throw new RuntimeError(
         'failed-precondition',
-        `${answer.url.host} sent more than ${maxBytes} bytes`,
+        `registry host ${answer.url.host} sent more than ${maxBytes} bytes`,
       );
     }
     chunks.push(chunk);

@@ -25,7 +25,7 @@ import type {
 import { blobStream } from './blob-stream.ts';
 import { EndpointClient } from './endpoint-client.ts';
 import { findEndpoints } from './find-endpoints.ts';
-import { type HttpOptions, readBody } from './http.ts';
+import { type HttpAnswer, type HttpOptions, readBody } from './http.ts';
 import { RegistryError, registryUnavailable } from './registry-error.ts';
 
 export interface RegistryOptions {
@@ -44,6 +44,8 @@ interface Document {
   readonly type: string;
 }
 
+type Ask<T> = (client: EndpointClient, index: number) => Promise<T>;
+
 const accept = [...acceptedManifests, '*/*'].join(', ');
 /** An index in an index is odd but allowed; a loop is not. */
 const maxIndexDepth = 3;
@@ -56,6 +58,8 @@ export class RegistrySource implements ImageSource {
   readonly #credentials: Credentials | undefined;
   readonly #options: RegistryOptions;
   #clients: Promise<EndpointClient[]> | undefined;
+  /** Sent what was no manifest, or another: a login page, a broken cache. Nothing more is asked of them. */
+  readonly #liars = new Set<EndpointClient>();
 
   constructor(
     reference: Reference,
@@ -117,17 +121,15 @@ export class RegistrySource implements ImageSource {
       signal,
       begin,
       backoffMs: this.#options.backoffMs,
+      progressTimeoutMs: this.#options.progressTimeoutMs,
       open: async (offset) => {
         const range: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };
-        return this.#ask(
-          'pull',
-          async (client, index) => {
-            const answer = await client.get(`blobs/${blob.digest}`, what, range, http);
-            skip = index;
-            return answer;
-          },
-          skip,
-        );
+        const ask: Ask<HttpAnswer> = async (client, index) => {
+          const answer = await client.get(`blobs/${blob.digest}`, what, range, http);
+          skip = index;
+          return answer;
+        };
+        return this.#ask('pull', what, ask, skip);
       },
       tryNext: () => {
         skip += 1;
@@ -148,32 +150,32 @@ export class RegistrySource implements ImageSource {
     }
     const http = this.#http(signal);
     const capability = digest === undefined ? 'resolve' : 'pull';
-    return this.#ask(capability, async (client) => {
-      const what = `fetch manifest ${tagOrDigest}`;
+    const what = `fetch manifest ${tagOrDigest}`;
+    return this.#ask(capability, what, async (client) => {
       const answer = await client.get(`manifests/${tagOrDigest}`, what, { accept }, http);
       const bytes = await readBody(answer, maxDocumentBytes);
-      const told = String(answer.headers['docker-content-digest'] ?? '');
-      const expected = digest ?? (isDigest(told) ? told : undefined);
+      const named = String(answer.headers['docker-content-digest'] ?? '');
+      const expected = digest ?? (isDigest(named) ? named : undefined);
       const actual = digestOfBytes(bytes, expected);
       if (expected !== undefined && expected !== actual) {
         throw new RuntimeError(
           'failed-precondition',
-          `${what}: registry host ${answer.url.host} sent content of digest ${actual}`,
+          `registry host ${answer.url.host} sent content of digest ${actual}`,
         );
       }
-      return { digest: actual, bytes, type: mediaTypeOf(answer.headers['content-type'], type) };
+      const told = mediaTypeOf(answer.headers['content-type'], type);
+      // What is no manifest at all must not keep the next host from being asked.
+      parseImageDocument(bytes, `registry host ${answer.url.host}: manifest ${actual}`, told);
+      return { digest: actual, bytes, type: told };
     });
   }
 
   /** Asks the endpoints in order until one answers; rejects with what the last said, or `not-found` where none has it. */
-  async #ask<T>(
-    capability: 'pull' | 'resolve',
-    ask: (client: EndpointClient, index: number) => Promise<T>,
-    skip = 0,
-  ): Promise<T> {
+  async #ask<T>(capability: 'pull' | 'resolve', what: string, ask: Ask<T>, skip = 0): Promise<T> {
     const failures: { client: EndpointClient; error: unknown }[] = [];
     for (const [index, client] of (await this.#endpoints()).entries()) {
-      if (index < skip || !client.endpoint.capabilities.has(capability)) {
+      const mayBeAsked = client.endpoint.capabilities.has(capability) && !this.#liars.has(client);
+      if (index < skip || !mayBeAsked) {
         continue;
       }
       try {
@@ -183,12 +185,15 @@ export class RegistrySource implements ImageSource {
           throw error;
         }
         failures.push({ client, error });
+        if (isKind(error, 'failed-precondition') || isKind(error, 'invalid-argument')) {
+          this.#liars.add(client);
+        }
       }
     }
-    throw this.#failure(failures);
+    throw this.#failure(what, failures);
   }
 
-  #failure(failures: readonly { client: EndpointClient; error: unknown }[]): Error {
+  #failure(what: string, failures: readonly { client: EndpointClient; error: unknown }[]): Error {
     const { host } = this.#reference;
     const last = failures.at(-1);
     if (last === undefined) {
@@ -203,17 +208,17 @@ export class RegistrySource implements ImageSource {
     if (error instanceof RegistryError && error.status === 404) {
       const name = this.description;
       const message = `manifest for ${name} not found at registry host ${last.client.endpoint.base.host}`;
-      const what = error.message.includes('blob') ? error.message : message;
-      return new RuntimeError('not-found', `${what}${before}`);
+      const told = error.message.includes('blob') ? error.message : message;
+      return new RuntimeError('not-found', `${told}${before}`);
     }
     if (error instanceof RegistryError) {
       return new RegistryError(error.kind, error.status, `${messageOf(error)}${before}`);
     }
     if (kindOf(error) !== 'internal') {
-      return new RuntimeError(kindOf(error), `${messageOf(error)}${before}`);
+      return new RuntimeError(kindOf(error), `${what}: ${messageOf(error)}${before}`);
     }
     // No answer at all: what the network or TLS says, and whom it is about.
-    const message = `registry host ${last.client.endpoint.base.host}: ${messageOf(error)}${before}`;
+    const message = `${what}: registry host ${last.client.endpoint.base.host}: ${messageOf(error)}${before}`;
     return registryUnavailable(message);
   }
 

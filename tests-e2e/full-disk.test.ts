@@ -5,8 +5,17 @@ import { test } from 'node:test';
 import { isKind } from '@gantry/errors';
 import { mountTmpfs, unmount } from '@gantry/host';
 import { hostOf, leaks } from './harness/host.ts';
-import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
+import {
+  type ContainerConfig,
+  ContainerState,
+  podConfig,
+  removePod,
+  runPod,
+  shellContainer,
+  startContainer,
+} from './harness/pod.ts';
 import { startStack } from './harness/stack.ts';
+import { until } from './harness/until.ts';
 
 test('a full disk keeps no pod from being stopped and removed, as a kubelet retries it', async () => {
   const stack = await startStack({ rootDirTmpfsBytes: 64 << 20 });
@@ -44,6 +53,15 @@ test('a full state_dir refuses what is new, keeps what runs, and lets all of it 
     await mountTmpfs({ target: bundles, sizeBytes: 64 << 10, mode: 0o711 });
     const held = await runPod(stack, podConfig(stack, 'held'));
     const running = await startContainer(stack, held, shellContainer('c', 'exec sleep 1000'));
+    const signs = join(stack.dir, 'signs');
+    const waiter = shellContainer(
+      'w',
+      'until [ -e /signs/go ]; do busybox usleep 10000; done; exit 3',
+      {
+        mounts: [{ hostPath: signs, containerPath: '/signs' }] as ContainerConfig['mounts'],
+      } as Partial<ContainerConfig>,
+    );
+    const waiting = await startContainer(stack, held, waiter);
     await fill(bundles);
     for (const name of ['second', 'third']) {
       await assert.rejects(stack.runtime.runPodSandbox({ config: podConfig(stack, name) }), {
@@ -60,12 +78,20 @@ test('a full state_dir refuses what is new, keeps what runs, and lets all of it 
       items.map(({ id }) => id),
       [held.podSandboxId],
     );
+    // How they end is written down where others' files take no room.
     await stack.runtime.stopContainer({ containerId: running, timeout: 0n });
-    const { status } = await stack.runtime.containerStatus({ containerId: running });
-    // Where conmon finds no room for its record nobody can tell more than that it has ended.
-    assert.ok(
-      status?.exitCode === 137 || (status?.exitCode === 255 && status.reason === 'Unknown'),
-    );
+    await writeFile(join(signs, 'go'), '');
+    for (const [containerId, exitCode] of [
+      [running, 137],
+      [waiting, 3],
+    ] as const) {
+      const status = await until(
+        'its end',
+        async () => (await stack.runtime.containerStatus({ containerId })).status,
+        (now) => now?.state === ContainerState.CONTAINER_EXITED,
+      );
+      assert.deepEqual([status?.exitCode, status?.reason], [exitCode, 'Error']);
+    }
     await removePod(stack, held.podSandboxId);
     await unmount(bundles);
     const next = await runPod(stack, podConfig(stack, 'next'));

@@ -12,7 +12,11 @@ import {
 } from '@gantry/host';
 import type { ServiceContext, ServiceDefinition, StartedService } from '@gantry/service-kit';
 import { startCniNetwork } from './adapters/cni-network.ts';
-import { probeConfiguredHandlers, startConmonRuntime } from './adapters/conmon-runtime.ts';
+import {
+  probeConfiguredHandlers,
+  startConmonRuntime,
+  stopConmonRuntime,
+} from './adapters/conmon-runtime.ts';
 import { hostLocks, hostMounts, hostNamespaces, hostProcesses } from './adapters/host.ts';
 import { remoteRootFilesystems } from './adapters/image-service.ts';
 import { Handlers } from './handlers.ts';
@@ -49,6 +53,11 @@ async function start(context: ServiceContext): Promise<StartedService> {
     gatherHostFacts({ selinux: selinux.isOn }),
   ]);
   undo.use(network);
+  undo.defer(async () => {
+    if (records.sandboxes.list().length === 0 && records.containers.list().length === 0) {
+      await stopConmonRuntime(config);
+    }
+  });
   await mkdir(config.root_dir, { recursive: true });
   const noUsers = await hostWithoutUserNamespaces({
     kernel: facts.kernel,
@@ -85,8 +94,11 @@ async function start(context: ServiceContext): Promise<StartedService> {
   if (profileFault !== undefined) {
     log.warn({ reason: profileFault }, 'the default AppArmor profile is not loaded');
   }
-  if (selinux.isOn && selinux.policy === undefined) {
-    log.warn({}, 'SELinux is on without labels for containers: install container-selinux');
+  if (selinux.problem !== undefined) {
+    log.warn(
+      { reason: selinux.problem },
+      'SELinux is on without labels for containers: install a policy that has them, such as container-selinux',
+    );
   }
   await warmUp(namespaces);
   const sandbox = undo.use(

@@ -33,7 +33,8 @@ export function controlFifoOf(bundleDir: string): string {
 
 /**
  * Conmon's command line (conmon(8), version 2.1). Full attach puts the attach socket at
- * `<bundle>/attach`. Logs are not synced at exit: containers do not outlive a host crash, and a
+ * `<bundle>/attach`. No persist-dir: conmon writes its copy of the exit code there first, and where
+ * that finds no room it writes none to the exit directory either. Logs are not synced at exit: containers do not outlive a host crash, and a
  * sync would hold back the exit record for as long as the disk is busy.
  */
 export function conmonArguments(launch: ContainerLaunch, paths: LaunchPaths): string[] {
@@ -43,7 +44,7 @@ export function conmonArguments(launch: ContainerLaunch, paths: LaunchPaths): st
     ...['--runtime', sealedProgram(handler.path), `--runtime-arg=--root=${paths.runtimeRoot}`],
     ...['--bundle', bundleDir, '--container-pidfile', pidFileOf(bundleDir)],
     ...['--conmon-pidfile', monitorPidFileOf(bundleDir)],
-    ...['--exit-dir', paths.exitDir, '--persist-dir', bundleDir],
+    ...['--exit-dir', paths.exitDir],
     ...['--full-attach', '--no-sync-log', '--log-path', logDriver(launch)],
     ...(handler.systemdCgroup ? ['--systemd-cgroup'] : []),
     ...(launch.restoreFrom === undefined ? [] : ['--restore', launch.restoreFrom]),

@@ -24,6 +24,7 @@ import {
   monitorOf,
   waitForMonitor,
 } from './end-processes.ts';
+import { ExitDirectory } from './exit-directory.ts';
 import { readExit } from './exit-record.ts';
 import { watchExits } from './exit-watcher.ts';
 import { killAndWait } from './kill-container.ts';
@@ -42,6 +43,8 @@ export interface ConmonRuntimeOptions {
   readonly stateDir: string;
   /** Path of conmon, or a name that is looked up in PATH. */
   readonly conmon: string;
+  /** Exit records get a tmpfs of this size for themselves; without it they lie in `stateDir`. */
+  readonly exitBytes?: number;
 }
 
 /** What conmon and the runtime put into a bundle; runc writes its pid file under a name with a dot first. */
@@ -50,20 +53,29 @@ const bundleFiles = ['attach', 'ctl', 'winsz', 'pidfile', '.pidfile', 'conmon.pi
 /** Opens the runtime under `stateDir`, where containers of an earlier process may be running. */
 export async function openConmonRuntime(options: ConmonRuntimeOptions): Promise<Runtime> {
   const launches = join(options.stateDir, 'launches');
-  const exitDir = join(options.stateDir, 'exits');
+  const exits = new ExitDirectory(exitDirOf(options.stateDir), { ownBytes: options.exitBytes });
   await mkdir(launches, { recursive: true, mode: 0o700 });
-  await mkdir(exitDir, { recursive: true, mode: 0o755 });
-  return new ConmonRuntime(options, exitDir, new LaunchRecords(launches));
+  await exits.ensure();
+  return new ConmonRuntime(options, exits, new LaunchRecords(launches));
+}
+
+/** Lets go of the tmpfs of the exit records, if no record lies in it: for when no container is left. */
+export async function closeExitDirectory(stateDir: string): Promise<void> {
+  await new ExitDirectory(exitDirOf(stateDir)).release();
+}
+
+function exitDirOf(stateDir: string): string {
+  return join(stateDir, 'exits');
 }
 
 class ConmonRuntime implements Runtime {
   readonly #options: ConmonRuntimeOptions;
-  readonly #exitDir: string;
+  readonly #exits: ExitDirectory;
   readonly #launches: LaunchRecords;
 
-  constructor(options: ConmonRuntimeOptions, exitDir: string, launches: LaunchRecords) {
+  constructor(options: ConmonRuntimeOptions, exits: ExitDirectory, launches: LaunchRecords) {
     this.#options = options;
-    this.#exitDir = exitDir;
+    this.#exits = exits;
     this.#launches = launches;
   }
 
@@ -77,7 +89,7 @@ class ConmonRuntime implements Runtime {
       throw new RuntimeError('invalid-argument', `${doing}: not a container id`);
     }
     const root = runtimeRootOf(this.#options.stateDir, handler.name);
-    const args = conmonArguments(launch, { runtimeRoot: root, exitDir: this.#exitDir });
+    const args = conmonArguments(launch, { runtimeRoot: root, exitDir: this.#exits.path });
     const record = {
       id,
       handler: handler.name,
@@ -86,6 +98,7 @@ class ConmonRuntime implements Runtime {
       ...readBundleFacts(bundleDir),
     };
     mkdirSync(root, { recursive: true, mode: 0o700 });
+    await this.#exits.ensure();
     if (launch.logPath !== undefined) {
       prepareLogFile(launch.logPath);
     }
@@ -254,7 +267,7 @@ class ConmonRuntime implements Runtime {
 
   /** Removes every file that a launch has made; the record goes last. */
   #forget(id: string, bundleDir?: string): void {
-    removeFiles(this.#exitDir, [id]);
+    removeFiles(this.#exits.path, [id]);
     if (bundleDir !== undefined) {
       removeFiles(bundleDir, bundleFiles);
     }
@@ -266,7 +279,7 @@ class ConmonRuntime implements Runtime {
   }
 
   exitOf(id: string, bundleDir: string): Promise<ContainerExit | undefined> {
-    return readExit(this.#exitDir, id, bundleDir);
+    return readExit(this.#exits.path, id, bundleDir);
   }
 
   /** Those with a launch record, and those that the runtime has a directory for. */
@@ -278,7 +291,7 @@ class ConmonRuntime implements Runtime {
   }
 
   watchExits(onExit: (id: string) => void): Promise<AsyncDisposable> {
-    return watchExits(this.#exitDir, onExit);
+    return watchExits(this.#exits.path, onExit);
   }
 }
 

@@ -8,7 +8,7 @@ const killedCode = 137;
 
 /**
  * How a container ended, from what conmon has written: the code in the exit directory, or its copy
- * in the bundle where that directory was lost. The time is when the record was written, which
+ * in the bundle, which containers have that an earlier version has started. The time is when the record was written, which
  * conmon does right after the last of the log. Undefined when there is no record.
  */
 export async function readExit(

@@ -1,4 +1,5 @@
 import { mkdir, readdir } from 'node:fs/promises';
+import { isRecord } from './exit-directory.ts';
 import { watchDirectory } from './watch-directory.ts';
 
 /**
@@ -13,8 +14,7 @@ export async function watchExits(
   let known = new Set<string>();
   return watchDirectory(exitDir, async () => {
     await mkdir(exitDir, { recursive: true, mode: 0o755 });
-    // Conmon writes under a temporary name with a dot in it and renames; ids have none.
-    const found = new Set((await readdir(exitDir)).filter((name) => !name.includes('.')));
+    const found = new Set((await readdir(exitDir)).filter(isRecord));
     const fresh = found.difference(known);
     known = found;
     for (const id of fresh) {

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { findTool, removeCgroup } from '@gantry/host';
+import { findTool, mountTmpfs, removeCgroup, unmount } from '@gantry/host';
 import type { ContainerLaunch, Runtime, RuntimeHandler } from '../ports.ts';
 import { openConmonRuntime } from './conmon-runtime.ts';
 import { readBundleFacts } from './container-cgroup.ts';
@@ -42,7 +42,17 @@ export interface BundleOptions {
 /** The tests run with runc; the test of crun runs them again with this set. */
 const testedRuntime = process.env['GANTRY_TEST_RUNTIME'] ?? 'runc';
 
-export async function makeRuntimeBed(t: TestContext): Promise<RuntimeBed> {
+export interface BedOptions {
+  /** Put the state directory on a tmpfs of this size, to be filled. */
+  readonly stateBytes?: number;
+  /** As of openConmonRuntime. */
+  readonly exitBytes?: number;
+}
+
+export async function makeRuntimeBed(
+  t: TestContext,
+  options: BedOptions = {},
+): Promise<RuntimeBed> {
   const tool = testedRuntime;
   const dir = await mkdtemp(join(tmpdir(), 'gantry-runtime-'));
   const stateDir = join(dir, 'state');
@@ -52,7 +62,16 @@ export async function makeRuntimeBed(t: TestContext): Promise<RuntimeBed> {
     systemdCgroup: false,
     privilegedWithoutHostDevices: false,
   };
-  const runtime = await openConmonRuntime({ stateDir, conmon: 'conmon' });
+  const { stateBytes, exitBytes } = options;
+  if (stateBytes !== undefined) {
+    await mkdir(stateDir);
+    await mountTmpfs({ target: stateDir, sizeBytes: stateBytes, mode: 0o711 });
+  }
+  const runtime = await openConmonRuntime({
+    stateDir,
+    conmon: 'conmon',
+    ...(exitBytes !== undefined && { exitBytes }),
+  });
   const cgroupParent = `/gantry-test-${randomBytes(4).toString('hex')}`;
   t.after(async () => {
     for (const id of await runtime.list(handler)) {
@@ -60,6 +79,8 @@ export async function makeRuntimeBed(t: TestContext): Promise<RuntimeBed> {
       await runtime.delete(handler, id);
     }
     await removeCgroup(cgroupParent);
+    await unmount(join(stateDir, 'exits'), { detach: true });
+    await unmount(stateDir, { detach: true });
     await rm(dir, { recursive: true, force: true });
   });
   const makeBundle = async (options: BundleOptions): ReturnType<RuntimeBed['bundle']> => {

@@ -2,7 +2,7 @@ import type { ProcessId } from '../ports.ts';
 import { pidFileOf } from './conmon-arguments.ts';
 import { killAndWait, killCgroup, waitForAll } from './kill-container.ts';
 import type { LaunchRecord } from './launch-record.ts';
-import { findMonitor, inSessionsOf, readPid, searchMakers } from './monitor.ts';
+import { findMonitor, inSessionsOf, readPid, searchMakers, untilDecided } from './monitor.ts';
 
 /** How long conmon may take to end after its container. */
 const monitorEndMs = 10_000;
@@ -19,6 +19,7 @@ export async function endUnfinishedCreate(
   if (bundleDir === undefined || readPid(pidFileOf(bundleDir)) !== undefined) {
     return false;
   }
+  await untilDecided();
   await killMakers(what, bundleDir);
   return true;
 }

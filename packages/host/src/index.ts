@@ -46,6 +46,7 @@ export { identifyProcess, isRunning, type ProcessId, signalProcess } from './pro
 export { resolveInRoot } from './resolve-in-root.ts';
 export { type RunOptions, type RunResult, run } from './run.ts';
 export { sealedProgram } from './sealed-program.ts';
+export { containerLabelFiles, isKnownLabel, type SelinuxMode, selinuxMode } from './selinux.ts';
 export { connectSeqpacket } from './seqpacket.ts';
 export {
   type Owner,

@@ -1,9 +1,11 @@
 import { release } from 'node:os';
+import { findTool } from '@gantry/host';
 import { checkCgroups } from '../doctor/check-cgroups.ts';
 import { checkBasics, checkDisk, checkOverlay } from '../doctor/check-host.ts';
 import { checkKernel } from '../doctor/check-kernel.ts';
 import { checkKubelet } from '../doctor/check-kubelet.ts';
 import { checkLayerStore } from '../doctor/check-layer-store.ts';
+import { checkAppArmor, checkSelinux } from '../doctor/check-lsm.ts';
 import { checkStack } from '../doctor/check-stack.ts';
 import { checkCni, checkTools } from '../doctor/check-tools.ts';
 import { findingsText } from '../doctor/finding.ts';
@@ -23,6 +25,8 @@ export async function doctor(invocation: Invocation): Promise<number> {
     ...(await checkDisk(config)),
     ...(await checkCgroups(config, files)),
     ...checkKernel(files, release()),
+    checkAppArmor(files, findTool('apparmor_parser')),
+    await checkSelinux(config),
     ...checkCni(config, files),
     ...(await checkStack(config)),
     ...checkKubelet(config, files),

@@ -34,13 +34,15 @@ const policy = {
   file: 'system_u:object_r:container_file_t:s0',
 };
 const enforce = 'sys/fs/selinux/enforce';
+/** A kernel whose policy has containers. */
+const isKnown = (label: string) => Promise.resolve(/:container_(file_)?t:/.test(label));
 
 test('without selinuxfs SELinux is off, whatever files of a policy there are', async (t) => {
   const root = await hostWith(t, {
     'etc/selinux/config': config,
     'etc/selinux/targeted/contexts/lxc_contexts': contexts,
   });
-  assert.deepEqual(await readSelinuxHost(root), { isOn: false });
+  assert.deepEqual(await readSelinuxHost({ root, isKnown }), { isOn: false });
 });
 
 for (const mode of ['1', '0']) {
@@ -51,7 +53,7 @@ for (const mode of ['1', '0']) {
       'etc/selinux/targeted/contexts/lxc_contexts': contexts.replaceAll('container_', 'wrong_'),
       'etc/selinux/mls/contexts/lxc_contexts': contexts,
     });
-    assert.deepEqual(await readSelinuxHost(root), { isOn: true, policy });
+    assert.deepEqual(await readSelinuxHost({ root, isKnown }), { isOn: true, policy });
   });
 }
 
@@ -62,7 +64,7 @@ test('the labels of container-selinux go before those of a policy', async (t) =>
     'usr/share/containers/selinux/contexts': contexts,
     'etc/selinux/targeted/contexts/lxc_contexts': contexts.replaceAll('container_', 'svirt_lxc_'),
   });
-  assert.deepEqual(await readSelinuxHost(root), { isOn: true, policy });
+  assert.deepEqual(await readSelinuxHost({ root, isKnown }), { isOn: true, policy });
 });
 
 test('a policy without containers has no labels for them', async (t) => {
@@ -71,13 +73,40 @@ test('a policy without containers has no labels for them', async (t) => {
     'etc/selinux/config': config,
     'etc/selinux/targeted/contexts/lxc_contexts': 'content = "a:b:c:s0"\n',
   });
-  assert.deepEqual(await readSelinuxHost(root), { isOn: true });
+  const { policy: found, problem } = await readSelinuxHost({ root, isKnown });
+  assert.equal(found, undefined);
+  assert.match(problem ?? '', /^no labels of containers in .*lxc_contexts$/);
 });
+
+// Debian 12: selinux-policy-default has the file, and no module `container`.
+for (const unknown of ['container_t', 'container_file_t']) {
+  test(`labels that the loaded policy does not know are none: ${unknown}`, async (t) => {
+    const root = await hostWith(t, {
+      [enforce]: '1',
+      'etc/selinux/config': config,
+      'etc/selinux/targeted/contexts/lxc_contexts': contexts,
+    });
+    const {
+      isOn,
+      policy: found,
+      problem,
+    } = await readSelinuxHost({
+      root,
+      isKnown: (label) => Promise.resolve(!label.includes(unknown)),
+    });
+    assert.ok(isOn);
+    assert.equal(found, undefined);
+    assert.match(
+      problem ?? '',
+      new RegExp(`lxc_contexts names \\S+:${unknown}:s0, which the policy does not know$`),
+    );
+  });
+}
 
 test('without a config the policy is the targeted one', async (t) => {
   const root = await hostWith(t, {
     [enforce]: '1',
     'etc/selinux/targeted/contexts/lxc_contexts': contexts,
   });
-  assert.deepEqual(await readSelinuxHost(root), { isOn: true, policy });
+  assert.deepEqual(await readSelinuxHost({ root, isKnown }), { isOn: true, policy });
 });

@@ -1,5 +1,5 @@
-import { access, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { containerLabelFiles, isKnownLabel, selinuxMode } from '@gantry/host';
 import { parseLxcContexts, type SelinuxPolicy } from '@gantry/oci-spec';
 
 /** What the host has of SELinux. */
@@ -7,43 +7,40 @@ export interface SelinuxHost {
   readonly isOn: boolean;
   /** The labels of containers in the loaded policy; absent where SELinux is off, or it has none. */
   readonly policy?: SelinuxPolicy;
+  /** Why there are no labels where SELinux is on. */
+  readonly problem?: string;
 }
 
-const mounted = 'sys/fs/selinux/enforce';
-/** Where container-selinux keeps them for all policies; it goes before a policy's own. */
-const common = 'usr/share/containers/selinux/contexts';
+interface Asked {
+  /** '/' but in tests. */
+  readonly root?: string;
+  readonly isKnown?: (label: string) => Promise<boolean>;
+}
 
 /**
  * Looks whether SELinux is on, enforcing or not, and what its policy says that
- * containers are. `root` is '/' but in tests.
+ * containers are. Files that name labels come with every policy, also with one
+ * that was built without containers (Debian's): the kernel is asked.
  */
-export async function readSelinuxHost(root = '/'): Promise<SelinuxHost> {
-  if (!(await exists(join(root, mounted)))) {
+export async function readSelinuxHost({
+  root = '/',
+  isKnown = isKnownLabel,
+}: Asked = {}): Promise<SelinuxHost> {
+  if ((await selinuxMode(root)) === 'off') {
     return { isOn: false };
   }
-  const config = (await textOf(join(root, 'etc/selinux/config'))) ?? '';
-  const type = /^\s*SELINUXTYPE\s*=\s*"?([\w.-]+)"?\s*$/m.exec(config)?.[1] ?? 'targeted';
-  const files = [common, `etc/selinux/${type}/contexts/lxc_contexts`];
+  const files = await containerLabelFiles(root);
   for (const file of files) {
-    const policy = parseLxcContexts((await textOf(join(root, file))) ?? '');
-    if (policy !== undefined) {
-      return { isOn: true, policy };
+    const policy = parseLxcContexts(await readFile(file, 'utf8').catch(() => ''));
+    if (policy === undefined) {
+      continue;
     }
+    for (const label of [policy.process, policy.file]) {
+      if (!(await isKnown(label))) {
+        return { isOn: true, problem: `${file} names ${label}, which the policy does not know` };
+      }
+    }
+    return { isOn: true, policy };
   }
-  return { isOn: true };
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-async function textOf(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch {
-    return undefined;
-  }
+  return { isOn: true, problem: `no labels of containers in ${files.join(' or ')}` };
 }

@@ -43,9 +43,12 @@ export function parseDocument<S extends Schema>(
 ): InferOutput<S> {
   const result = safeParse(schema, parseJson(bytes, what));
   if (!result.success) {
-    const faults = result.issues
-      .slice(0, 3)
-      .map((issue) => `${getDotPath(issue) ?? '(root)'}: ${issue.message.slice(0, 200)}`);
+    const faults = result.issues.slice(0, 3).map((issue) => {
+      const path = (getDotPath(issue) ?? '(root)').replaceAll(/[^\x21-\x7e]/g, '?');
+      // What was there instead may be meant for a terminal.
+      const fault = issue.message.replace(/ but received .*$/s, '');
+      return `${path.slice(0, 200)}: ${fault.slice(0, 200)}`;
+    });
     throw new RuntimeError('invalid-argument', `${what}: ${faults.join('; ')}`);
   }
   return result.output;

@@ -79,6 +79,19 @@ test('what is not JSON is refused without quoting it', () => {
   );
 });
 
+test('what stands in a document is never quoted by what is said of its faults', () => {
+  const document = {
+    schemaVersion: 2,
+    config: '\u001b[2J',
+    layers: [],
+    annotations: { '\u001b[2J': 1 },
+  };
+  assert.throws(
+    () => parseImageDocument(json(document), 'manifest x'),
+    invalid(/^manifest x: config: Invalid type: Expected Object; annotations\.\?\[2J: [ -~]+$/),
+  );
+});
+
 test('a document over the limit is refused before it is parsed', () => {
   assert.throws(() => parseImageDocument(Buffer.alloc((8 << 20) + 1), 'x'), invalid(/more than/));
 });

@@ -1,4 +1,6 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Handlers } from '../handlers.ts';
+import { InParallel } from '../in-parallel.ts';
 import type { Plugins } from '../nri/plugins.ts';
 import type { Paths } from '../paths.ts';
 import type { Clock, ContainerExit, Runtime } from '../ports.ts';
@@ -25,6 +27,7 @@ const lookAgainMs = 500;
  */
 export class ContainerEnd {
   readonly #deps: Deps;
+  readonly #recording = new InParallel(1);
   readonly #waiting = new Map<string, Set<() => void>>();
 
   constructor(deps: Deps) {
@@ -34,7 +37,11 @@ export class ContainerEnd {
   /** Kills every process of a running container and records its exit. */
   async kill(container: Container): Promise<void> {
     await this.killProcesses(container);
-    await this.recordExit(container, { killed: true });
+    // Those of a pod end together: others get a word in between one record, which is synced, and the next.
+    await this.#recording.run(async () => {
+      await nextTurn();
+      await this.recordExit(container, { killed: true });
+    });
   }
 
   /** Kills every process of a container; needs no lock, and records nothing. */

@@ -1,12 +1,12 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { MetricSchema, PodSandboxMetricsSchema } from '@gantry/proto';
+import { InParallel } from '../in-parallel.ts';
 import type { Paths } from '../paths.ts';
 import type { Clock } from '../ports.ts';
 import { cgroupDirectoryOf } from '../runtime/container-cgroup.ts';
 import type { ContainerReader } from '../stats/container-stats.ts';
 import { runningCgroup } from '../stats/container-stats.ts';
 import type { Figures, FilesystemFigures } from '../stats/figures.ts';
-import { InParallel } from '../stats/in-parallel.ts';
 import type { NetworkDevice } from '../stats/network-devices.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';

@@ -41,6 +41,40 @@ test('a pod that runs is removed with its containers', async (t) => {
   assert.equal(await runPod(service).then((again) => again.length), 64);
 });
 
+test('a pod of many containers goes a few at a time, and others are heard meanwhile', async (t) => {
+  const service = await startAlone(t);
+  const podSandboxId = await runPod(service);
+  for (let i = 0; i < 30; i += 1) {
+    await startContainer(service, podSandboxId, `c${String(i)}`);
+  }
+  const { runtime } = service.world;
+  const deleteOne = runtime.delete.bind(runtime);
+  const now = { running: 0, most: 0 };
+  runtime.delete = async (handler, id) => {
+    now.running += 1;
+    now.most = Math.max(now.most, now.running);
+    await new Promise(setImmediate);
+    await deleteOne(handler, id);
+    now.running -= 1;
+  };
+  let turns = 0;
+  let isOver = false;
+  const turn = (): void => {
+    turns += 1;
+    if (!isOver) {
+      setImmediate(turn);
+    }
+  };
+  turn();
+  await service.call('stopPodSandbox', { podSandboxId });
+  isOver = true;
+  // Beside those of the step the watch for exits may delete one.
+  assert.ok(now.most <= 9, `${String(now.most)} at once`);
+  assert.ok(turns > 30, `${String(turns)} turns`);
+  await service.call('removePodSandbox', { podSandboxId });
+  assert.deepEqual(service.node.host.leftovers(), []);
+});
+
 test('stopping and removing twice, or what nobody knows, is a success', async (t) => {
   const service = await startAlone(t);
   const podSandboxId = await runPod(service);

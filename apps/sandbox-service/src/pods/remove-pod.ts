@@ -1,5 +1,5 @@
 import { type RemoveContainerDeps, removeContainer } from '../containers/remove-container.ts';
-import { finishAll } from '../finish-all.ts';
+import { finishEach } from '../finish-all.ts';
 import { shortId } from '../ids.ts';
 import type { Step } from '../journal/steps.ts';
 import { tearDown } from '../journal/tear-down.ts';
@@ -19,7 +19,7 @@ export function removePodSteps(deps: RemovePodDeps): readonly Step<Sandbox>[] {
       after: [],
       async run({ id }) {
         const containers = records.containers.ofSandbox(id);
-        await finishAll(containers.map((container) => removeContainer(deps, container.id)));
+        await finishEach(containers, ({ id: container }) => removeContainer(deps, container));
       },
     },
     ...deps.plugins.removePodSteps.map((step) => ({ ...step, after: ['containers'] })),

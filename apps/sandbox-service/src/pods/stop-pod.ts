@@ -1,6 +1,6 @@
 import { RuntimeError } from '@gantry/errors';
 import type { ContainerEnd } from '../containers/container-end.ts';
-import { finishAll } from '../finish-all.ts';
+import { finishAll, finishEach } from '../finish-all.ts';
 import type { Handlers } from '../handlers.ts';
 import { shortId } from '../ids.ts';
 import type { Step } from '../journal/steps.ts';
@@ -63,7 +63,7 @@ export function stopPodSteps(
       after: ['containers'],
       async run({ id }) {
         const left = records.containers.ofSandbox(id).filter((c) => c.phase === 'exited');
-        await finishAll(left.map((container) => containerEnd.deleteFromRuntime(container)));
+        await finishEach(left, (container) => containerEnd.deleteFromRuntime(container));
       },
     },
   ];

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import type { Logger } from '@gantry/telemetry';
 import type { ContainerEnd } from '../containers/container-end.ts';
 import { isMissing } from '../errno.ts';
-import { finishAll } from '../finish-all.ts';
+import { finishEach } from '../finish-all.ts';
 import type { Paths } from '../paths.ts';
 import { hasLostPin } from '../pods/pinned-namespaces.ts';
 import type { Namespaces, Processes, ProcessId, Runtime } from '../ports.ts';
@@ -30,7 +30,7 @@ export async function reconcilePod(deps: ReconcilePodDeps, sandboxId: string): P
   if (sandbox === undefined) {
     return;
   }
-  await finishAll(records.containers.ofSandbox(sandboxId).map((c) => reconcileContainer(deps, c)));
+  await finishEach(records.containers.ofSandbox(sandboxId), (c) => reconcileContainer(deps, c));
   if (sandbox.phase === 'ready' && (await isLost(deps, sandbox))) {
     records.sandboxes.update(sandboxId, { phase: 'notready' });
     log.info({ sandbox: sandboxId }, 'what held its namespaces is gone: sandbox is not ready');

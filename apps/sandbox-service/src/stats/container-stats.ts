@@ -2,13 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ContainerStatsFilter, ContainerStatsSchema } from '@gantry/proto';
 import { containerMatches } from '../containers/container-view.ts';
+import { InParallel } from '../in-parallel.ts';
 import { hasLabels } from '../pods/pod-view.ts';
 import type { Clock } from '../ports.ts';
 import { cgroupDirectoryOf } from '../runtime/container-cgroup.ts';
 import type { Container } from '../store/container-store.ts';
 import { CpuSamples } from './cpu-samples.ts';
 import type { Figures } from './figures.ts';
-import { InParallel } from './in-parallel.ts';
 import { type CgroupUsage, layerMessage, usageMessages } from './usage-messages.ts';
 import { type MeasuredLayer, WritableLayers } from './writable-layers.ts';
 

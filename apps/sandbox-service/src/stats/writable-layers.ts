@@ -1,4 +1,4 @@
-import { InParallel } from './in-parallel.ts';
+import { InParallel } from '../in-parallel.ts';
 
 /** What a container has written to its root file system. */
 export interface LayerUsage {

@@ -21,6 +21,8 @@ export function fakeMounts(mounts: Map<string, FakeMount>, labels: Map<string, s
       labels.set(path, label);
       return Promise.resolve();
     },
+    // A policy of its own kind: all types but these.
+    knowsLabel: (label) => Promise.resolve(!label.includes('unknown')),
     releaseAll: async (directory) => {
       for (const target of mounts.keys()) {
         if (target.startsWith(`${directory}/`)) {

@@ -292,6 +292,8 @@ export interface Mounts {
   }): Promise<void>;
   /** Gives a file, or a directory with all in it, an SELinux label; follows no link. */
   relabel(path: string, label: string, options?: CallOptions): Promise<void>;
+  /** Whether the SELinux policy in force has such a label. */
+  knowsLabel(label: string): Promise<boolean>;
   /** Everything that is mounted on `target`; nothing there is a success. */
   unmount(target: string): Promise<void>;
 }

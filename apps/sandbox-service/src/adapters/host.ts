@@ -6,6 +6,7 @@ import {
   createUserNamespace,
   detectCgroups,
   hasCode,
+  isKnownLabel,
   isRunning,
   labelTree,
   lockFile,
@@ -40,6 +41,7 @@ export function hostMounts(log: Pick<Logger, 'warn'>): Mounts {
     releaseAll: releaseMounts,
     tmpfs: mountTmpfs,
     relabel: labelTree,
+    knowsLabel: (label) => isKnownLabel(label),
     async unmount(target) {
       try {
         await unmount(target);

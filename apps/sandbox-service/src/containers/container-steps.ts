@@ -17,7 +17,7 @@ import {
 } from './declared-volumes.ts';
 import { type MountedImage, mountImageVolumes, releaseImageVolumes } from './image-volumes.ts';
 import { relabelStep } from './relabel-mounts.ts';
-import { selinuxLabelsOf } from './selinux-labels.ts';
+import { requireKnownLabels, selinuxLabelsOf } from './selinux-labels.ts';
 
 export interface ContainerStepDeps {
   readonly paths: Paths;
@@ -60,6 +60,11 @@ export function containerSteps(deps: ContainerStepDeps): readonly Step<Container
       name: 'root',
       async run(work, signal) {
         const { id, config } = work.container;
+        await requireKnownLabels(
+          deps.mounts,
+          work.sandbox && selinuxLabelsOf(work.container, work.sandbox),
+          config.linux?.securityContext,
+        );
         const mappings = work.sandbox && mappingsOf(work.sandbox);
         const image = config.image?.image ?? '';
         const prepare = (name: string) =>

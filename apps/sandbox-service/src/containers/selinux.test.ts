@@ -115,6 +115,25 @@ test('a relabel that would take from the host what it lives on is refused, and n
   assert.deepEqual(containers, []);
 });
 
+test('a label that the policy does not have is refused, and leaves nothing', async (t) => {
+  const service = await startWithSelinux(t);
+  const unknown = { selinuxOptions: { type: 'unknown_t' } };
+  const refused = (error: unknown) =>
+    /selinux_options: the policy of this host has no system_u:system_r:unknown_t:s0:/.test(
+      messageOf(error),
+    );
+  const config = podConfig('a', { linux: { securityContext: unknown } });
+  await assert.rejects(service.call('runPodSandbox', { config }), refused);
+  assert.deepEqual((await service.call('listPodSandbox', {})).items, []);
+
+  const podSandboxId = await runPod(service, 'a');
+  const create = (linux: object) =>
+    service.call('createContainer', { podSandboxId, config: containerConfig('main', { linux }) });
+  await assert.rejects(create({ securityContext: unknown }), refused);
+  assert.deepEqual((await service.call('listContainers', {})).containers, []);
+  await create({});
+});
+
 test('where SELinux is off nothing has a label', async (t) => {
   const node = await newNode(t);
   const service = await startOn(t, node);

@@ -3,11 +3,12 @@ import { kindOf, RuntimeError } from '@gantry/errors';
 import { freeSelinuxLevel, podLabels, type SelinuxPolicy, selinuxLevelOf } from '@gantry/oci-spec';
 import { type RunPodSandboxRequest, RunPodSandboxRequestSchema } from '@gantry/proto';
 import type { ExitWatch } from '../containers/exit-watch.ts';
+import { requireKnownLabels } from '../containers/selinux-labels.ts';
 import type { Handlers } from '../handlers.ts';
 import { newId, type ObjectId, shortId } from '../ids.ts';
 import type { Operation } from '../journal/journal.ts';
 import { type RunOptions, runSteps, undoAfter, undoSteps } from '../journal/steps.ts';
-import type { Clock, Network } from '../ports.ts';
+import type { Clock, Mounts, Network } from '../ports.ts';
 import type { Caller, Creation, SharedCreations } from '../shared-creation.ts';
 import { fingerprint } from '../store/fingerprint.ts';
 import { sandboxName } from '../store/name-store.ts';
@@ -34,6 +35,7 @@ export interface RunPodDeps {
   readonly faultPoint: (name: string) => void;
   readonly exits: Pick<ExitWatch, 'watchMonitor'>;
   readonly steps: PodSteps;
+  readonly mounts: Pick<Mounts, 'knowsLabel'>;
   /** What is configured. */
   readonly infra: Infra;
   /** The labels of the host's policy for containers; absent where pods get none. */
@@ -122,6 +124,7 @@ async function makePod(
     faultPoint: deps.faultPoint,
   };
   try {
+    await requireKnownLabels(deps.mounts, sandbox.facts.selinux, config.linux?.securityContext);
     await runSteps(deps.steps(sandbox), work, options);
     records.commit(() => {
       records.sandboxes.update(sandbox.id, { phase: 'ready', facts: learnt(deps, work, creation) });

@@ -91,6 +91,8 @@ function serverConfig(options: NatsConfigOptions, users: readonly string[]): str
     'ping_interval: "10s"',
     'ping_max: 2',
     'authorization {',
+    // The default of 2 s is too short for a host under load: whoever is late would count as having the wrong password.
+    '  timeout: 30',
     '  users: [',
     ...users,
     '  ]',

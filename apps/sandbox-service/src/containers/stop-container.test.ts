@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { kindOf } from '@gantry/errors';
+import { kindOf, RuntimeError } from '@gantry/errors';
 import { ContainerState } from '@gantry/proto';
 import { containerStatus, runPod, startAlone, startContainer } from '../testing.ts';
 
@@ -49,6 +49,17 @@ test('a timeout of 0 kills at once, without the stop signal', async (t) => {
   await stop(0n);
   assert.deepEqual(signals, []);
   assert.equal((await state()).exitCode, 137);
+});
+
+test('a kill that fails is an error, and stays known to those who ask why', async (t) => {
+  const { service, containerId, state, stop } = await setUp(t);
+  const { runtime } = service.world;
+  const words = 'kill container: process 7 (dd, hangs in the kernel) is still there';
+  runtime.killAll = () => Promise.reject(new RuntimeError('deadline-exceeded', words));
+  await assert.rejects(stop(0n), { kind: 'deadline-exceeded', message: words });
+  assert.equal((await state()).state, ContainerState.CONTAINER_RUNNING);
+  const last = service.world.records.journal.of(containerId).at(-1);
+  assert.deepEqual([last?.kind, last?.outcome, last?.error], ['stop-container', 'failed', words]);
 });
 
 test('a caller that leaves during the grace kills nothing', async (t) => {

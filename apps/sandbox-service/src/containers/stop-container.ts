@@ -106,8 +106,24 @@ export class ContainerStops {
         containerEnd.waitForExit(id, done.signal),
         this.#killAndRecord(container, done.signal),
       ]);
+    } catch (error) {
+      this.#noteFailure(container, error);
+      throw error;
     } finally {
       done.abort();
+    }
+  }
+
+  /** A stop leaves nothing to be repaired, so only a failure is written down: for those who ask why. */
+  #noteFailure({ id, sandboxId }: Container, error: unknown): void {
+    const { records } = this.#deps;
+    const { journal } = records;
+    try {
+      records.commit(() => {
+        journal.end(journal.begin('stop-container', id, sandboxId), 'failed', error);
+      });
+    } catch {
+      // The caller gets what failed first.
     }
   }
 

@@ -8,6 +8,7 @@ export type OperationKind =
   | 'remove-pod-sandbox'
   | 'create-container'
   | 'start-container'
+  | 'stop-container'
   | 'update-container'
   | 'remove-container';
 

@@ -19,6 +19,7 @@ import { readBundleFacts } from './container-cgroup.ts';
 import { deleteByHand, deleteByRuntime, knows, toolOf } from './delete-container.ts';
 import {
   endUnfinishedCreate,
+  killFirst,
   killMakers,
   killStragglers,
   monitorOf,
@@ -27,7 +28,6 @@ import {
 import { ExitDirectory } from './exit-directory.ts';
 import { readExit } from './exit-record.ts';
 import { watchExits } from './exit-watcher.ts';
-import { killAndWait } from './kill-container.ts';
 import { type LaunchRecord, LaunchRecords } from './launch-record.ts';
 import { prepareLogFile } from './log-file.ts';
 import { findMonitor } from './monitor.ts';
@@ -221,7 +221,7 @@ class ConmonRuntime implements Runtime {
     const holder = monitor ?? (await monitorOf(record));
     const first = init ?? (await this.#findInit(toolOf(handler, record), id));
     if (first !== undefined) {
-      await killAndWait(what, [first]);
+      await killFirst(what, first, record);
     }
     // With the first process the kernel ends all others, where the container is whole.
     const isOver = first !== undefined && !isCutOff && record?.ownPids;

@@ -3,6 +3,7 @@ import { pidFileOf } from './conmon-arguments.ts';
 import { killAndWait, killCgroup, waitForAll } from './kill-container.ts';
 import type { LaunchRecord } from './launch-record.ts';
 import { findMonitor, inSessionsOf, readPid, searchMakers, untilDecided } from './monitor.ts';
+import { killThawed } from './stuck-process.ts';
 
 /** How long conmon may take to end after its container. */
 const monitorEndMs = 10_000;
@@ -42,10 +43,19 @@ export async function killMakers(what: string, bundleDir: string): Promise<void>
   }
 }
 
+/** Kills the first process of a container. */
+export async function killFirst(
+  what: string,
+  init: ProcessId,
+  record: LaunchRecord | undefined,
+): Promise<void> {
+  await killThawed(record?.cgroupPath, () => killAndWait(what, [init]));
+}
+
 /** Kills every process in the cgroup of a container. */
 export async function killStragglers(what: string, { cgroupPath }: LaunchRecord): Promise<void> {
   if (cgroupPath !== undefined) {
-    await killCgroup(what, cgroupPath);
+    await killThawed(cgroupPath, () => killCgroup(what, cgroupPath));
   }
 }
 

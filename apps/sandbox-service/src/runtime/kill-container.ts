@@ -7,6 +7,7 @@ import {
   signalProcess,
   waitForExit,
 } from '@gantry/host';
+import { describeStuck } from './stuck-process.ts';
 
 const { SIGKILL } = constants.signals;
 
@@ -29,12 +30,13 @@ export async function waitForAll(
   const waits = processes.map(async (process) => {
     try {
       await waitForExit(process, { signal });
-    } catch (cause) {
+    } catch (error) {
       if (!signal.aborted) {
-        throw cause;
+        throw error;
       }
-      const message = `${doing}: process ${process.pid} is still there after ${timeoutMs} ms`;
-      throw new RuntimeError('deadline-exceeded', message, { cause });
+      const why = await describeStuck(process.pid);
+      const message = `${doing}: process ${process.pid} (${why}) is still there after ${timeoutMs} ms`;
+      throw new RuntimeError('deadline-exceeded', message);
     }
   });
   await Promise.all(waits);

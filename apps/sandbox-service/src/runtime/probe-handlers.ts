@@ -23,7 +23,8 @@ export interface ProbedHandler extends RuntimeHandler {
 
 /** The command that no root file system has; a runtime that misses it has passed all steps before. */
 const command = '/gantry-probe';
-const timeoutMs = 10_000;
+/** Long, for a host that boots is busy, and a handler that is given up stays so until the next start. */
+const timeoutMs = 60_000;
 
 /**
  * Tries every handler on this host, all at once: each creates a container in an empty root file

@@ -48,6 +48,11 @@ export interface LayerStore {
    */
   has(diffId: Digest, chain?: readonly Digest[]): Promise<boolean>;
   /**
+   * Reports, at one look, that all of a chain is here, whole and prepared. Where
+   * it is not, the layers may still be here.
+   */
+  hasChain(chain: readonly Digest[]): Promise<boolean>;
+  /**
    * Takes one layer, gzip, zstd or plain. The caller holds the layer's lock. On
    * failure or abort nothing is left and the source has been closed. Not on
    * disk for sure before `sync`.
@@ -57,8 +62,8 @@ export interface LayerStore {
     source: AsyncIterable<Uint8Array>,
     options: LayerOptions,
   ): Promise<DiskUsage>;
-  /** Makes every layer prepared so far survive a power cut. */
-  sync(): Promise<void>;
+  /** Makes every layer prepared so far survive a power cut, and what lies in that directory. */
+  sync(alongside: string): Promise<void>;
   /** Does ahead of time what `lowerOf` needs beside the layers, which are all here. */
   prepareChain(diffIds: readonly Digest[], options: LayerOptions): Promise<void>;
   /**

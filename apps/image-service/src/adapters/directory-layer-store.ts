@@ -1,6 +1,6 @@
 import { access, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hasCode, syncFilesystem } from '@gantry/host';
+import { hasCode } from '@gantry/host';
 import { type Digest, isDigest } from '@gantry/oci';
 import { packTree } from '../export/pack-tree.ts';
 import type { LayerLimits } from '../layers/layer-limits.ts';
@@ -17,6 +17,7 @@ import type {
 } from '../ports.ts';
 import type { TemporaryPath, TemporarySpace } from '../store/temporary-space.ts';
 import { chainKey } from './chain-key.ts';
+import { syncTogether } from './sync-together.ts';
 import { usageWithin } from './usage-within.ts';
 
 interface Options {
@@ -70,8 +71,12 @@ export class DirectoryLayerStore implements LayerStore {
     return usage;
   }
 
-  async sync(): Promise<void> {
-    await syncFilesystem(this.#layers);
+  async hasChain(chain: readonly Digest[]): Promise<boolean> {
+    return (await Promise.all(chain.map((diffId) => this.has(diffId)))).every(Boolean);
+  }
+
+  async sync(alongside: string): Promise<void> {
+    await syncTogether(this.#layers, alongside);
   }
 
   async lowerOf(diffIds: readonly Digest[]): Promise<readonly string[]> {

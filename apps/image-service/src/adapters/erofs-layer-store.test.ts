@@ -225,7 +225,7 @@ async function diskUsage(path: string): Promise<number> {
 
 test('what the store says it takes is what du shows', { skip }, async (t) => {
   const { service, directory } = await pulled(t);
-  await service.images.store.layerStore.sync();
+  await service.images.store.layerStore.sync(directory);
   const erofs = join(directory, 'root/images/erofs');
   const blobs = join(directory, 'root/images/content/blobs');
   // The directories that are there without any image do not count.

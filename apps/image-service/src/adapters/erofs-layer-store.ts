@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rmdir, stat, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { decodeIndexHeader, indexHeaderBytes } from '@gantry/erofs';
 import { RuntimeError } from '@gantry/errors';
-import { faultPoint, hasCode, mountErofs, syncFilesystem, unmount } from '@gantry/host';
+import { faultPoint, hasCode, mountErofs, unmount } from '@gantry/host';
 import { type Digest, isDigest } from '@gantry/oci';
 import type { Locks } from '../images/locks.ts';
 import { type ChainDevice, openChain } from '../layers/chain-file.ts';
@@ -19,8 +19,13 @@ import type {
   LayerStore,
   LayerTar,
 } from '../ports.ts';
-import type { TemporaryPath, TemporarySpace } from '../store/temporary-space.ts';
+import {
+  type TemporaryPath,
+  type TemporarySpace,
+  unlinkIfThere,
+} from '../store/temporary-space.ts';
 import { chainKey } from './chain-key.ts';
+import { syncTogether } from './sync-together.ts';
 import { usageWithin } from './usage-within.ts';
 
 interface Options {
@@ -103,8 +108,23 @@ export class ErofsLayerStore implements LayerStore {
     return usage;
   }
 
-  async sync(): Promise<void> {
-    await syncFilesystem(this.#layers);
+  async hasChain(chain: readonly Digest[]): Promise<boolean> {
+    const devices = await readChain(this.#imagePath(chainKey(chain)));
+    if (devices === undefined) {
+      return false;
+    }
+    const sizes = devices.map(async ({ path, bytes }) => {
+      return (await sizeOf(join(this.#layers, path))) === bytes;
+    });
+    // A layer without a byte of data is no device.
+    const shown = new Set(devices.map(({ path }) => dirname(path)));
+    const others = chain.filter((diffId) => !shown.has(directoryOf(diffId)));
+    const rest = others.map((diffId) => this.has(diffId));
+    return (await Promise.all([...sizes, ...rest])).every(Boolean);
+  }
+
+  async sync(alongside: string): Promise<void> {
+    await syncTogether(this.#layers, alongside);
   }
 
   async prepareChain(diffIds: readonly Digest[], { signal }: LayerOptions): Promise<void> {
@@ -153,7 +173,18 @@ export class ErofsLayerStore implements LayerStore {
   }
 
   async remove(diffId: Digest): Promise<void> {
-    await this.#options.temporary.discard(this.#pathOf(diffId));
+    const directory = this.#pathOf(diffId);
+    // Without its index it is no layer, whatever is still there.
+    await unlinkIfThere(join(directory, indexName));
+    await unlinkIfThere(join(directory, tarName));
+    try {
+      await rmdir(directory);
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) {
+        // An auxiliary file, what a repair of the index left, or no directory at all.
+        await this.#options.temporary.discard(directory);
+      }
+    }
   }
 
   async openTar(diffId: Digest): Promise<LayerTar | undefined> {
@@ -248,7 +279,7 @@ export class ErofsLayerStore implements LayerStore {
   }
 
   #pathOf(diffId: Digest): string {
-    return join(this.#layers, diffId.replace(':', '-'));
+    return join(this.#layers, directoryOf(diffId));
   }
 
   #imagePath(key: string): string {
@@ -258,6 +289,10 @@ export class ErofsLayerStore implements LayerStore {
   #mountPoint(key: string): string {
     return join(this.#options.mountsDirectory, key);
   }
+}
+
+function directoryOf(diffId: Digest): string {
+  return diffId.replace(':', '-');
 }
 
 async function syncData(path: string): Promise<void> {

@@ -37,8 +37,12 @@ export class SucceedingLayerStore implements LayerStore {
     return this.#active.prepareLayer(layer, source, options);
   }
 
-  async sync(): Promise<void> {
-    await this.#active.sync();
+  async hasChain(chain: readonly Digest[]): Promise<boolean> {
+    return (await this.#active.hasChain(chain)) || (await this.#former.hasChain(chain));
+  }
+
+  async sync(alongside: string): Promise<void> {
+    await this.#active.sync(alongside);
   }
 
   async prepareChain(diffIds: readonly Digest[], options: LayerOptions): Promise<void> {

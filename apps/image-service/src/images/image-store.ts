@@ -25,6 +25,24 @@ export async function removeUnusedLayers(
   store: ImageStore,
   diffIds: Iterable<Digest>,
 ): Promise<void> {
+  await using forgotten = await forgetUnusedLayers(store, diffIds, (free) =>
+    store.layers.forgetUnused(free),
+  );
+  faultPoint('image.layers-forgotten');
+  await forgotten.remove();
+}
+
+/** Layers that have no record any more, and are still on disk; locked until they are disposed of. */
+export interface ForgottenLayers extends AsyncDisposable {
+  remove(): Promise<void>;
+}
+
+/** Locks those of the layers that nobody is busy with, and has `forget` say which of them are to go. */
+export async function forgetUnusedLayers(
+  store: ImageStore,
+  diffIds: Iterable<Digest>,
+  forget: (free: readonly Digest[]) => readonly Digest[],
+): Promise<ForgottenLayers> {
   await using locks = new AsyncDisposableStack();
   const free: Digest[] = [];
   for (const diffId of new Set(diffIds)) {
@@ -34,9 +52,14 @@ export async function removeUnusedLayers(
       free.push(diffId);
     }
   }
-  const forgotten = store.layers.forgetUnused(free);
-  faultPoint('image.layers-forgotten');
-  await Promise.all(forgotten.map((diffId) => store.layerStore.remove(diffId)));
+  const forgotten = forget(free);
+  const held = locks.move();
+  return {
+    remove: async () => {
+      await Promise.all(forgotten.map((diffId) => store.layerStore.remove(diffId)));
+    },
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  };
 }
 
 /** Drops what was made for a chain of layers that fewer, or none, stand on now. */

@@ -83,6 +83,10 @@ export class ImageInstaller {
   /** Fetches every layer that is not here, at most so many at once. */
   async fetchLayers(image: InstallableImage, signal: AbortSignal): Promise<void> {
     const chain = image.layers.map(({ spec }) => spec.diffId);
+    const { layers, layerStore } = this.#store;
+    if (layers.hasAll(chain) && (await layerStore.hasChain(chain))) {
+      return;
+    }
     await forEachLimited(image.layers, this.#maxConcurrent, signal, (layer, own) =>
       this.#fetchLayer(layer, chain, own),
     );
@@ -94,28 +98,24 @@ export class ImageInstaller {
     const diffIds = image.layers.map(({ spec }) => spec.diffId);
     // Against a removal of the same image, which takes away the blobs that are written here.
     await using _lock = await locks.take('image', image.id, signal);
-    await content.write(image.id, image.config);
-    for (const { digest, bytes } of image.documents) {
+    const documents = [{ digest: image.id, bytes: image.config }, ...image.documents];
+    const blobs = documents.map(({ digest, bytes }) => ({ digest, size: bytes.length }));
+    const plain: NewImage = { id: image.id, user: image.user, diffIds, blobs, ...names };
+    if (images.holds(plain) && (await this.#haveAll(blobs))) {
+      return;
+    }
+    for (const { digest, bytes } of documents) {
       await content.write(digest, bytes);
     }
     faultPoint('image.blobs-written');
-    const blobs = [{ digest: image.id, bytes: image.config }, ...image.documents];
-    const record: NewImage = {
-      id: image.id,
-      user: image.user,
-      diffIds,
-      blobs: [
-        ...blobs.map(({ digest, bytes }) => ({ digest, size: bytes.length })),
-        ...(await this.#keptBlobs(image)),
-      ],
-      ...names,
-    };
+    const record = { ...plain, blobs: [...blobs, ...(await this.#keptBlobs(image))] };
     for (let round = 1; ; round++) {
       await this.#prepareChain(diffIds, signal);
       faultPoint('image.chain-prepared');
-      if (!layers.areSynced(diffIds)) {
-        await layerStore.sync();
-        layers.markSynced(diffIds);
+      if (layers.areSynced(diffIds)) {
+        await content.flush(blobs.map(({ digest }) => digest));
+      } else {
+        await layerStore.sync(content.directory);
       }
       faultPoint('image.layers-synced');
       signal.throwIfAborted();
@@ -131,16 +131,20 @@ export class ImageInstaller {
     }
   }
 
+  /** Reports whether the documents of an image are here and whole. */
+  async #haveAll(blobs: readonly { readonly digest: Digest }[]): Promise<boolean> {
+    const read = await Promise.all(blobs.map(({ digest }) => this.#store.content.read(digest)));
+    return read.every((bytes) => bytes !== undefined);
+  }
+
   /** Those of the layers that are here as they came. */
   async #keptBlobs({ layers }: InstallableImage): Promise<{ digest: Digest; size: number }[]> {
-    const kept: { digest: Digest; size: number }[] = [];
-    for (const { digest, size } of layers.map(({ spec }) => spec)) {
-      if (digest !== undefined && size !== undefined) {
-        const isHere = await this.#store.content.refresh(digest, size);
-        kept.push(...(isHere ? [{ digest, size }] : []));
-      }
-    }
-    return kept;
+    const { content } = this.#store;
+    const kept = layers.map(async ({ spec: { digest, size } }) => {
+      const isKnown = digest !== undefined && size !== undefined;
+      return isKnown && (await content.refresh(digest, size)) ? [{ digest, size }] : [];
+    });
+    return (await Promise.all(kept)).flat();
   }
 
   /** Before the image is visible: what can't be prepared is told by the pull, not by its first container. */

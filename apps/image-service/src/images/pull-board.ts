@@ -1,7 +1,7 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '@gantry/errors';
-import { hasCode, identifyProcess, isRunning, type ProcessId, writeFileAtomic } from '@gantry/host';
+import { hasCode, identifyProcess, isRunning, type ProcessId } from '@gantry/host';
 import type { Digest } from '@gantry/oci';
 import type { Logger } from '@gantry/telemetry';
 import type { Clock, LayerSpec } from '../ports.ts';
@@ -139,12 +139,22 @@ export class PullBoard implements AsyncDisposable {
         const page: Page = { process: this.#process, pulls: this.#own() };
         await (page.pulls.length === 0
           ? rm(this.#file, { force: true })
-          : writeFileAtomic(this.#file, JSON.stringify(page), { mode: 0o600 }));
+          : replace(this.#file, JSON.stringify(page)));
       })
       .catch((error: unknown) => {
         this.#options.log.warn({ error: messageOf(error) }, 'showing pulls to others failed');
       });
   }
+}
+
+/** Not at once, as small files are written elsewhere: on a disk, replacing a file waits for it. */
+async function replace(file: string, text: string): Promise<void> {
+  await writeFile(temporaryOf(file), text, { mode: 0o600 });
+  await rename(temporaryOf(file), file);
+}
+
+function temporaryOf(file: string): string {
+  return `${file}.tmp`;
 }
 
 async function readPage(file: string): Promise<readonly PullReport[]> {
@@ -161,5 +171,6 @@ async function readPage(file: string): Promise<readonly PullReport[]> {
     return page.pulls;
   }
   await rm(file, { force: true });
+  await rm(temporaryOf(file), { force: true });
   return [];
 }

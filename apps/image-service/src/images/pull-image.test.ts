@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -33,6 +33,44 @@ const image = makeImage({
   ],
 });
 const nothingLeft = { temporary: [], layers: [], blobs: [] };
+
+for (const layer_store of ['auto', 'directories']) {
+  test(`a pull of what is there asks once and writes nothing (${layer_store})`, {
+    skip,
+  }, async (t) => {
+    const registry = await startRegistry(t);
+    await registry.push(image, 'app', 'v1');
+    const proxy = await startProxy(t, registry.host);
+    const { images, directory } = await startImages(t, { images: { layer_store } });
+    const pull = () => images.puller.pull(`${proxy.host}/app:v1`, { signal });
+    await pull();
+    const root = join(directory, 'root/images');
+    const written = (): string =>
+      execFileSync(
+        'find',
+        [root, '-type', 'f', '-printf', '%P %T@ %s\\n', '-o', '-printf', '%P\\n'],
+        {
+          encoding: 'utf8',
+        },
+      );
+    const [before, asked] = [written(), proxy.requests.length];
+    assert.equal(await pull(), image.id);
+    assert.deepEqual(proxy.requests.slice(asked), ['GET /v2/app/manifests/v1']);
+    assert.equal(written(), before);
+
+    // Unless something has been lost meanwhile.
+    const config = image.id.slice('sha256:'.length);
+    rmSync(join(root, 'content/blobs/sha256', config));
+    const [layer = ''] = entriesOf(
+      directory,
+      images.store.layerStore.name === 'erofs' ? 'erofs/layers' : 'layers',
+    );
+    rmSync(layer, { recursive: true });
+    assert.equal(await pull(), image.id);
+    assert.equal(proxy.requests.length, asked + 4);
+    assert.ok(existsSync(layer) && existsSync(join(root, 'content/blobs/sha256', config)));
+  });
+}
 
 test('an image is pulled by tag and by digest, and is one image', { skip }, async (t) => {
   const registry = await startRegistry(t);

@@ -104,7 +104,7 @@ const steps: [point: string, layers: number, images: number, blobs: number][] = 
   ['image.chain-prepared', 2, 0, 2],
   ['image.layers-synced', 2, 0, 2],
   ['image.committed', 2, 1, 2],
-  ['image.unnamed', 2, 0, 2],
+  ['image.unnamed', 0, 0, 2],
   ['image.layers-forgotten', 0, 0, 0],
 ];
 

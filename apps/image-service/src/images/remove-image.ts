@@ -1,6 +1,6 @@
 import { faultPoint } from '@gantry/host';
 import type { Digest } from '@gantry/oci';
-import { type ImageStore, removeUnusedLayers, settleChain } from './image-store.ts';
+import { forgetUnusedLayers, type ImageStore, settleChain } from './image-store.ts';
 
 /**
  * Removes an image with all its names, and every layer that nothing else needs;
@@ -11,12 +11,15 @@ export async function removeImage(store: ImageStore, id: Digest): Promise<void> 
   await using _lock = await store.locks.take('image', id);
   const diffIds = store.images.layersOf(id);
   const blobs = store.images.blobsOf(id);
-  store.images.remove(id);
+  // One write of the records: each has the disk synced.
+  await using layers = await forgetUnusedLayers(store, diffIds, (free) =>
+    store.images.removeWith(id, () => store.layers.forgetUnused(free)),
+  );
   faultPoint('image.unnamed');
   const needed = store.images.blobs();
-  for (const digest of blobs.filter((blob) => !needed.has(blob))) {
-    await store.content.remove(digest);
-  }
+  const unneeded = blobs.filter((blob) => !needed.has(blob));
+  await Promise.all(unneeded.map((digest) => store.content.remove(digest)));
   await settleChain(store, diffIds);
-  await removeUnusedLayers(store, diffIds);
+  faultPoint('image.layers-forgotten');
+  await layers.remove();
 }

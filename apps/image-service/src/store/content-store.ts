@@ -1,24 +1,28 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, stat, utimes } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
 import { hasCode, syncDirectory } from '@gantry/host';
 import { algorithmOf, type Digest, hexOf, isDigest } from '@gantry/oci';
 import type { DiskUsage } from '../ports.ts';
-import type { TemporarySpace } from './temporary-space.ts';
+import { type TemporarySpace, unlinkIfThere } from './temporary-space.ts';
 
 const algorithms = ['sha256', 'sha512'] as const;
 
 /**
  * Blobs that images are described by (configs, manifests), one file a digest:
- * `blobs/sha256/<hex>`. What has a name there was whole and on disk when it got it.
+ * `blobs/sha256/<hex>`. What has a name there was whole when it got it; a power
+ * cut may still take it until it has been flushed, so whoever reads it hashes it.
  */
 export class ContentStore {
+  /** Holds all of it. */
+  readonly directory: string;
   readonly #blobs: string;
   readonly #temporary: TemporarySpace;
 
   private constructor(directory: string, temporary: TemporarySpace) {
+    this.directory = directory;
     this.#blobs = join(directory, 'blobs');
     this.#temporary = temporary;
   }
@@ -54,7 +58,7 @@ export class ContentStore {
     return createReadStream(this.#pathOf(digest), { highWaterMark: 1 << 20, signal });
   }
 
-  /** Keeps a blob. Throws `failed-precondition` when the bytes are not of that digest. */
+  /** Keeps a blob, on disk for sure once it is flushed. Throws `failed-precondition` when the bytes are not of that digest. */
   async write(digest: Digest, bytes: Buffer): Promise<void> {
     if (!isOf(digest, bytes)) {
       throw new RuntimeError(
@@ -69,15 +73,21 @@ export class ContentStore {
       return;
     }
     await using place = this.#temporary.file();
-    const file = await open(place.path, 'wx', 0o600);
-    try {
-      await file.writeFile(bytes);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await writeFile(place.path, bytes, { flag: 'wx', mode: 0o600 });
     await place.moveTo(this.#pathOf(digest));
-    await syncDirectory(join(this.#blobs, algorithmOf(digest)));
+  }
+
+  /** Has these blobs survive a power cut. */
+  async flush(digests: readonly Digest[]): Promise<void> {
+    await Promise.all(
+      digests.map(async (digest) => {
+        await using file = await open(this.#pathOf(digest), 'r');
+        await file.sync();
+      }),
+    );
+    for (const algorithm of new Set(digests.map(algorithmOf))) {
+      await syncDirectory(join(this.#blobs, algorithm));
+    }
   }
 
   /**
@@ -104,7 +114,7 @@ export class ContentStore {
   }
 
   async remove(digest: Digest): Promise<void> {
-    await this.#temporary.discard(this.#pathOf(digest));
+    await unlinkIfThere(this.#pathOf(digest));
   }
 
   /** Every blob, with the time in ms since the epoch at which it was written. */

@@ -113,11 +113,32 @@ test('a layer is unused only when no image and no root needs it', (t) => {
   assert.throws(() => roots.add({ ...root, diffIds: [layer1] }), { kind: 'not-found' });
 });
 
-test('a layer is doubtful after a reboot until it has been synced', (t) => {
-  const { layers, store } = open(t);
+test('a layer is doubtful after a reboot until an image was recorded with it', (t) => {
+  const { images, layers, store } = open(t);
   const later = new LayerRecords(store, Date.now, 'boot 2');
   assert.deepEqual([layers.doubtful(), later.doubtful()], [[], [layer1, layer2]]);
-  layers.markSynced([layer1]);
+  images.add(imageOf(a, { diffIds: [layer1, layer1] }));
   assert.deepEqual(later.doubtful(), [layer2]);
   assert.equal(layers.areSynced([layer1, layer2]), false);
+  assert.equal(layers.areSynced([layer1, layer1]), true);
+});
+
+test('an image is held when recording it again would change nothing', (t) => {
+  const { images } = open(t);
+  const target = digest('77');
+  const image = imageOf(a, {
+    diffIds: [layer1, layer2],
+    tags: ['r.io/x:v1'],
+    digests: [`r.io/x@${target}`],
+    blobs: [{ digest: target, size: 7 }],
+  });
+  assert.equal(images.holds(image), false);
+  images.add(image);
+  assert.equal(images.holds(image), true);
+  assert.equal(images.holds({ ...image, tags: [] }), true);
+  assert.equal(images.holds({ ...image, tags: ['r.io/x:v1', 'r.io/x:v2'] }), false);
+  assert.equal(images.holds({ ...image, diffIds: [layer2, layer1] }), false);
+  assert.equal(images.holds({ ...image, blobs: [{ digest: layer1, size: 7 }] }), false);
+  images.add(imageOf(b, { tags: ['r.io/x:v1'] }));
+  assert.equal(images.holds(image), false);
 });

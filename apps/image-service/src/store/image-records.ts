@@ -55,16 +55,27 @@ export class ImageRecords {
 
   /**
    * Makes an image visible under its names, all at once; names that stood for
-   * another image move. Gives back the layers that are not (any longer) here:
-   * nothing has been changed then.
+   * another image move. Its layers must be on disk for sure, and are trusted
+   * after a reboot from now on. Gives back those that are not (any longer)
+   * recorded: nothing has been changed then.
    */
   add(image: NewImage): Digest[] {
     return this.#store.transaction(() => {
-      const find = this.#store.prepare('SELECT 1 FROM layers WHERE diff_id = ?');
-      const missing = image.diffIds.filter((diffId) => find.get(diffId) === undefined);
+      const layers = JSON.stringify(image.diffIds);
+      const missing = this.#store
+        .prepare<{ value: Digest }>(
+          'SELECT value FROM json_each(?) WHERE value NOT IN (SELECT diff_id FROM layers)',
+        )
+        .all(layers);
       if (missing.length > 0) {
-        return missing;
+        return missing.map(({ value }) => value);
       }
+      this.#store
+        .prepare(
+          `UPDATE layers SET synced = 1
+           WHERE synced = 0 AND diff_id IN (SELECT value FROM json_each(?))`,
+        )
+        .run(layers);
       this.#store
         .prepare('INSERT INTO images VALUES (?, ?, ?) ON CONFLICT DO NOTHING')
         .run(image.id, image.user, this.#clock());
@@ -90,6 +101,24 @@ export class ImageRecords {
       }
       return [];
     });
+  }
+
+  /** Reports whether `add` would change nothing. */
+  holds({ id, diffIds, blobs, tags, digests }: NewImage): boolean {
+    const names = JSON.stringify([...tags, ...digests]);
+    const row = this.#store
+      .prepare<{ names: number; layers: string }>(
+        `SELECT ${chainOf} AS layers, (SELECT count(*) FROM names
+           WHERE image_id = i.id AND name IN (SELECT value FROM json_each(?2))) AS names
+         FROM images i WHERE i.id = ?1`,
+      )
+      .get(id, names);
+    const known = new Set(row === undefined ? [] : this.blobsOf(id));
+    return (
+      row?.layers === diffIds.join(' ') &&
+      row.names === new Set([...tags, ...digests]).size &&
+      blobs.every(({ digest }) => known.has(digest))
+    );
   }
 
   list(): ImageRecord[] {
@@ -180,6 +209,14 @@ export class ImageRecords {
   /** Removes an image with all its names. */
   remove(id: Digest): void {
     this.#store.prepare('DELETE FROM images WHERE id = ?').run(id);
+  }
+
+  /** The same, with what else is to change at this very moment. */
+  removeWith<T>(id: Digest, more: () => T): T {
+    return this.#store.transaction(() => {
+      this.remove(id);
+      return more();
+    });
   }
 
   blobsOf(id: Digest): Digest[] {

@@ -24,7 +24,7 @@ export class LayerRecords {
     this.#bootId = bootId;
   }
 
-  /** A layer that has been written; not trusted after a reboot until it is marked as synced. */
+  /** A layer that has been written; not trusted after a reboot until an image has been recorded with it. */
   add(diffId: Digest, usage: DiskUsage): void {
     // Not worth a sync of its own: a record that a power cut takes is that of a layer to be fetched
     // again. The next commit, that of the image at the latest, takes it to disk as well.
@@ -50,15 +50,23 @@ export class LayerRecords {
     return this.#store.prepare('SELECT 1 FROM layers WHERE diff_id = ?').get(diffId) !== undefined;
   }
 
-  markSynced(diffIds: readonly Digest[]): void {
-    this.#store
-      .prepare('UPDATE layers SET synced = 1 WHERE diff_id IN (SELECT value FROM json_each(?))')
-      .run(JSON.stringify(diffIds));
+  hasAll(diffIds: readonly Digest[]): boolean {
+    return this.#count(diffIds, '') === new Set(diffIds).size;
   }
 
+  /** Reports whether all of them were on disk for sure when an image was recorded that has them. */
   areSynced(diffIds: readonly Digest[]): boolean {
-    const find = this.#store.prepare('SELECT 1 FROM layers WHERE diff_id = ? AND synced = 1');
-    return diffIds.every((diffId) => find.get(diffId) !== undefined);
+    return this.#count(diffIds, 'AND synced = 1') === new Set(diffIds).size;
+  }
+
+  #count(diffIds: readonly Digest[], condition: string): number {
+    const row = this.#store
+      .prepare<{ count: number }>(
+        `SELECT count(*) AS count FROM layers
+         WHERE diff_id IN (SELECT value FROM json_each(?)) ${condition}`,
+      )
+      .get(JSON.stringify(diffIds));
+    return row?.count ?? 0;
   }
 
   all(): Digest[] {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, makeDirectoryApart, tryLockFile } from '@gantry/host';
 
@@ -73,6 +73,17 @@ export class TemporarySpace implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.#own, { recursive: true, force: true });
     await this.#lock[Symbol.asyncDispose]();
+  }
+}
+
+/** One turn of the thread pool, where `rm` takes several. Missing is a success. */
+export async function unlinkIfThere(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) {
+      throw error;
+    }
   }
 }
 

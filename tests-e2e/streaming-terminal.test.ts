@@ -228,3 +228,34 @@ test('gantry exec shows outputs as they come and apart, reads what is piped, and
   assert.equal(missing.exitCode, 1);
   assert.match(missing.stderr, /^gantry: .*\/no\/such/);
 });
+
+/** gantry behind a shell that has the terminal as its controlling one, in the mode of a login. */
+function startInLogin(t: TestContext, script: string, ...args: string[]): TerminalProgram {
+  const gantry = join(dirname(import.meta.dirname), 'gantry');
+  return startInTerminal(t, 'setsid', [
+    ...['--ctty', '--wait', 'sh', '-c', `stty sane; ${script}`, gantry, ...args],
+  ]);
+}
+
+test('gantry exec -it shows what is written byte for byte, and leaves the terminal as it was', async (t) => {
+  const program = startInLogin(
+    t,
+    'was=$(stty -g); "$0" "$@"; [ "$(stty -g)" = "$was" ] && echo restored',
+    ...['exec', '--config', stack.configFile, '-i', '-t', containerId],
+    ...['sh', '-c', "stty raw; printf 'a\\nb\\r\\nc\\n'; sleep 0.1; stty sane; echo; echo end"],
+  );
+  await program.output.until(/restored/);
+  assert.match(program.output.text, /^a\nb\r\nc\n\r\nend\r\nrestored\r\n$/);
+});
+
+test("gantry exec -t without input ends by Ctrl-C, which is nobody else's then", async (t) => {
+  const program = startInLogin(
+    t,
+    'trap : INT; "$0" "$@"; echo "code=$?"',
+    ...['exec', '--config', stack.configFile, '-t', containerId],
+    ...['sh', '-c', 'echo begun; exec sleep 1000'],
+  );
+  await program.output.until(/begun/);
+  program.type('\x03');
+  await program.output.until(/code=130/);
+});

@@ -2,6 +2,7 @@ import { finished } from 'node:stream/promises';
 import { RuntimeError } from '@gantry/errors';
 import type { RemoteCommandClient } from '@gantry/remotecommand';
 import { DetachKeys } from './detach-keys.ts';
+import { openOwnTerminal } from './own-terminal.ts';
 
 export interface SessionOptions {
   readonly tty: boolean;
@@ -12,8 +13,8 @@ export interface SessionOptions {
 
 /**
  * Joins our terminal, or whatever our streams are, with those of a command until
- * that ends. Gives its exit code. With a terminal at both ends ours is raw
- * meanwhile: every key, Ctrl-C too, is the command's.
+ * that ends. Gives its exit code. With a terminal at both ends and input ours is
+ * raw meanwhile: every key, Ctrl-C too, is the command's. Without input Ctrl-C is ours and ends the session.
  */
 export async function runSession(
   client: RemoteCommandClient,
@@ -21,9 +22,8 @@ export async function runSession(
 ): Promise<number> {
   using undo = new DisposableStack();
   const { stdin, stdout } = process;
-  if (options.tty && stdin.isTTY) {
-    stdin.setRawMode(true);
-    undo.defer(() => stdin.setRawMode(false));
+  if (options.tty) {
+    undo.use(openOwnTerminal({ input: client.stdin !== undefined }));
   }
   if (options.tty && stdout.isTTY) {
     const tell = (): void => {

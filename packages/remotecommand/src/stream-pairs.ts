@@ -90,11 +90,15 @@ export class StreamPairs {
     this.#onPair(pair);
   }
 
+  /**
+   * Without a word: a client that has given the stream up reads it no more, and client-go reads nothing else
+   * either as long as a text waits there.
+   */
   #expire(id: string): void {
     const waiting = this.#waiting.get(id);
     this.#drop(id);
-    endWithError(waiting?.error, `request ${id}: no data stream within ${this.#timeoutMs} ms`);
-    waiting?.data?.reset();
+    waiting?.error?.reset(resetStatus.cancel);
+    waiting?.data?.reset(resetStatus.cancel);
   }
 
   #drop(id: string): void {

@@ -280,6 +280,29 @@ function suite({ name, runtime, program, config }: Cell): void {
     );
   });
 
+  test(
+    named('a service that stops tells its clients so, and none takes that for an end'),
+    async () => {
+      await using terminal = await sh(spdy, 'echo ready; sleep 5432', { tty: true, stdin: true });
+      await using client = await sh(webSocket, 'echo ready; exec sleep 5432');
+      await using attached = await openAttach(stack, spdy, { containerId });
+      await new Transcript(terminal.stdout).until('ready');
+      await new Transcript(client.stdout).until('ready');
+      for (const pid of pidsOf(stack, program)) {
+        process.kill(pid, 'SIGTERM');
+      }
+      for (const { status } of [terminal, client, attached]) {
+        assert.match(((await status) as { error: string }).error, /: stream-server is stopping/);
+      }
+      await until(
+        'it is back',
+        () => stack.runtime.execSync({ containerId, cmd: ['true'] }).catch(() => undefined),
+        (answer) => answer !== undefined,
+        60_000,
+      );
+    },
+  );
+
   test(named('a service that is killed leaves no command, on a terminal or not'), async () => {
     // The first ignores what the end of its terminal means.
     await using terminal = await sh(spdy, 'trap "" HUP; echo ready; sleep 6543; sleep 6543', {

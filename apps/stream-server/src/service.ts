@@ -16,7 +16,7 @@ import { creationTimeoutMs } from './rpc/timeouts.ts';
 /** Runs commands in containers, and carries the streams of exec, attach and port-forward. */
 export const service: ServiceDefinition = {
   name: 'stream',
-  async start({ bus, config, instance, log }) {
+  async start({ bus, config, instance, log, signal: stopping }) {
     const { streaming } = config;
     await using undo = new AsyncDisposableStack();
     const directory = undo.use(await ExecDirectory.open(config.state_dir, instance, log));
@@ -37,14 +37,14 @@ export const service: ServiceDefinition = {
     const targets = busTargets(bus);
     const timeouts = { idleTimeoutMs: streaming.idle_timeout_ms, creationTimeoutMs };
     const drainTimeoutMs = streaming.drain_exec_sync_io_timeout_ms;
-    const execs = { targets, runtime, drainTimeoutMs };
+    const execs = { targets, runtime, drainTimeoutMs, stopping };
     const running = undo.move();
     return {
       handlers: busHandlers(RuntimeService, {
         execSync: execSync(execs),
         exec: exec({ ...execs, http, timeouts }),
-        attach: attach({ targets, attacher, http, timeouts }),
-        portForward: portForward({ targets, dialer, http, timeouts }),
+        attach: attach({ targets, attacher, http, timeouts, stopping }),
+        portForward: portForward({ targets, dialer, http, timeouts, stopping }),
       }),
       [Symbol.asyncDispose]: () => running.disposeAsync(),
     };

@@ -1,11 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '@gantry/errors';
 import type { Logger } from '@gantry/telemetry';
 import type { Serve } from './stream-http.ts';
 import { type StreamKind, TokenStore } from './token-store.ts';
 
 const streamPath = /^\/(exec|attach|portforward)\/([\w-]{1,64})\/?(?:\?.*)?$/s;
+const lastWordsMs = 1000;
 const notFound = [
   'HTTP/1.1 404 Not Found',
   'Content-Type: text/plain; charset=utf-8',
@@ -21,6 +23,7 @@ export class StreamClients implements AsyncDisposable {
   readonly #log: Logger;
   readonly #stop = new AbortController();
   readonly #served = new Set<Promise<void>>();
+  #isStopping = false;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -40,7 +43,7 @@ export class StreamClients implements AsyncDisposable {
   /** Serves a request for an upgrade, which may be anyone's. */
   serve(request: IncomingMessage, socket: Socket, head: Buffer): void {
     socket.on('error', () => undefined);
-    const serve = this.#stop.signal.aborted ? undefined : this.take(request);
+    const serve = this.#isStopping ? undefined : this.take(request);
     if (serve === undefined) {
       socket.end(notFound, () => {
         socket.destroy();
@@ -58,8 +61,13 @@ export class StreamClients implements AsyncDisposable {
     this.#served.add(served);
   }
 
-  /** Ends every stream and waits for that. */
+  /** Gives every stream a moment to tell its client why it ends, then ends it, and waits for that. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isStopping = true;
+    await Promise.race([
+      Promise.allSettled(this.#served),
+      delay(lastWordsMs, undefined, { ref: false }),
+    ]);
     this.#stop.abort(new DOMException('the stream server is stopping', 'AbortError'));
     await Promise.allSettled(this.#served);
   }

@@ -2,14 +2,13 @@ import type { CallContext } from '@gantry/bus';
 import type { AttachRequest } from '@gantry/proto';
 import { acceptRemoteCommand } from '@gantry/remotecommand';
 import type { StreamHttp } from '../http/stream-http.ts';
-import type { Attacher, AttachTargets } from '../ports.ts';
-import { serveAttach } from '../sessions/serve-attach.ts';
+import type { AttachTargets } from '../ports.ts';
+import { type ServeAttachDeps, serveAttach } from '../sessions/serve-attach.ts';
 import { checkStreams } from './stream-request.ts';
 import type { Timeouts } from './timeouts.ts';
 
-export interface AttachDeps {
+export interface AttachDeps extends ServeAttachDeps {
   readonly targets: AttachTargets;
-  readonly attacher: Attacher;
   readonly http: Pick<StreamHttp, 'url'>;
   readonly timeouts: Timeouts;
 }
@@ -29,7 +28,7 @@ export function attach(
         upgrade.head,
         { ...{ stdin, stdout, stderr, tty }, ...deps.timeouts, signal: upgrade.signal },
       );
-      await serveAttach(deps.attacher, target, session);
+      await serveAttach(deps, target, session);
     });
     return { url };
   };

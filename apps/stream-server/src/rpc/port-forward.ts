@@ -12,6 +12,8 @@ export interface PortForwardDeps {
   readonly dialer: Dialer;
   readonly http: Pick<StreamHttp, 'url'>;
   readonly timeouts: Timeouts;
+  /** Aborts when this service stops. */
+  readonly stopping: AbortSignal;
 }
 
 const maxPort = 65_535;
@@ -37,6 +39,13 @@ export function portForward(
         ports,
         ...deps.timeouts,
         signal: upgrade.signal,
+      });
+      const stop = (): void => {
+        void session[Symbol.asyncDispose]();
+      };
+      deps.stopping.addEventListener('abort', stop, { once: true });
+      session.gone.addEventListener('abort', () => {
+        deps.stopping.removeEventListener('abort', stop);
       });
       await servePortForward(deps.dialer, pod, session);
     });

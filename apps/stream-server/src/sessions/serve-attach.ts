@@ -4,6 +4,14 @@ import type { Attached, Attacher, AttachTarget } from '../ports.ts';
 import { copy } from './copy.ts';
 import { onEachSize } from './resizes.ts';
 
+const isStopping = 'stream-server is stopping';
+
+export interface ServeAttachDeps {
+  readonly attacher: Attacher;
+  /** Aborts when this service stops. */
+  readonly stopping: AbortSignal;
+}
+
 /**
  * Attaches a client to the first process of a container, from now on and until
  * the container ends or the client goes. The end of the client's input is that
@@ -11,7 +19,7 @@ import { onEachSize } from './resizes.ts';
  * the client (containerd, attach). The status is success in all these cases.
  */
 export async function serveAttach(
-  attacher: Attacher,
+  { attacher, stopping }: ServeAttachDeps,
   target: AttachTarget,
   session: RemoteCommandSession,
 ): Promise<void> {
@@ -31,6 +39,8 @@ export async function serveAttach(
     }
     attached.leave();
   };
+  const stopped = Promise.withResolvers<unknown>();
+  stopping.addEventListener('abort', stopped.resolve, { once: true });
   session.gone.addEventListener('abort', leave, { once: true });
   if (session.gone.aborted) {
     leave();
@@ -44,11 +54,13 @@ export async function serveAttach(
     void copy(session.stdin, attached.stdin, { end: true });
   }
   try {
-    await attached.ended;
-    await session.finish({ success: true });
+    await Promise.race([attached.ended, stopped.promise]);
+    // Not the end of a connection alone, which some clients take for success.
+    await session.finish(stopping.aborted ? { error: toContainer(isStopping) } : { success: true });
   } catch (error) {
     await session.finish({ error: toContainer(error) });
   } finally {
+    stopping.removeEventListener('abort', stopped.resolve);
     session.gone.removeEventListener('abort', leave);
     leave();
   }

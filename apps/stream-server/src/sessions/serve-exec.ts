@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '@gantry/errors';
 import type { CommandStatus, RemoteCommandSession } from '@gantry/remotecommand';
@@ -5,11 +6,16 @@ import type { ExecTarget, StreamedExec, StreamingRuntime, Targets } from '../por
 import { copy } from './copy.ts';
 import { onEachSize } from './resizes.ts';
 
+const killedCode = 128 + constants.signals.SIGKILL;
+const stopped = { error: inContainer('stream-server is stopping and has killed it') };
+
 export interface ServeExecDeps {
   readonly targets: Targets;
   readonly runtime: StreamingRuntime;
   /** How long others may hold the outputs after the command has ended; 0 for ever. */
   readonly drainTimeoutMs: number;
+  /** Aborts when this service stops, which kills the commands. */
+  readonly stopping: AbortSignal;
 }
 
 export interface ExecCommand {
@@ -50,12 +56,19 @@ export async function serveExec(
   });
   copyInput(session, running, command.tty);
   const outputs = Promise.all([
-    copy(running.stdout, session.stdout),
-    running.stderr === undefined ? undefined : copy(running.stderr, session.stderr),
+    copy(running.stdout, session.stdout, { dropSlowly: true }),
+    running.stderr === undefined
+      ? undefined
+      : copy(running.stderr, session.stderr, { dropSlowly: true }),
   ]);
   const status = await statusOf(deps, command, running, outputs);
   session.gone.removeEventListener('abort', hangUp);
-  await session.finish(status);
+  // Not as if it had ended by itself, out of memory: some clients take the end of a connection for success.
+  await session.finish(deps.stopping.aborted && wasKilled(status) ? stopped : status);
+}
+
+function wasKilled(status: CommandStatus): boolean {
+  return 'exitCode' in status && status.exitCode === killedCode;
 }
 
 function copyInput(session: RemoteCommandSession, exec: StreamedExec, tty: boolean): void {

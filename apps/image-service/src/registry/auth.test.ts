@@ -155,3 +155,63 @@ test('a redirect to another host gets no Authorization', { skip }, async (t) => 
     assert.equal(headers.authorization, undefined);
   }
 });
+
+test('a token server is told no header that hosts.toml has for the registry, nor a mirror anything', {
+  skip,
+}, async (t) => {
+  const registry = await startRegistry(t);
+  await registry.push(image, 'app', 'v1');
+  const tokens = await startProxy(t, registry.host, ({ response }) => {
+    response.writeHead(200).end(JSON.stringify({ token: 'abc' }));
+  });
+  const challenge = `Bearer realm="http://${tokens.host}/token",service="lab",scope="repository:app:pull"`;
+  const proxy = await startProxy(t, registry.host, ({ request, response, forward }) =>
+    request.headers.authorization === 'Bearer abc'
+      ? forward()
+      : void response.writeHead(401, { 'www-authenticate': challenge }).end(),
+  );
+  const mirror = await startProxy(
+    t,
+    registry.host,
+    ({ response }) => void response.writeHead(401, { 'www-authenticate': 'Basic' }).end(),
+  );
+  const { images, configureHost } = await startImages(t);
+  const secret = '[header]\nx-secret = "s3cret"\n';
+  const toml = `server = "http://${proxy.host}"\n${secret}[host."http://${mirror.host}"]\n`;
+  configureHost('registry.example', toml);
+  const pulled = images.puller.pull('registry.example/app:v1', { signal, credentials: user });
+  assert.equal(await pulled, image.id);
+  assert.ok(proxy.headers.every((headers) => headers['x-secret'] === 's3cret'));
+  assert.deepEqual(
+    tokens.headers.map((headers) => [headers['x-secret'], headers.authorization]),
+    [[undefined, basic]],
+  );
+  assert.ok(mirror.headers.length > 0);
+  for (const headers of mirror.headers) {
+    assert.deepEqual([headers['x-secret'], headers.authorization], [undefined, undefined]);
+  }
+});
+
+test('a refresh token is sent to the token server alone, wherever that redirects', {
+  skip,
+}, async (t) => {
+  const thief = await startProxy(t, '127.0.0.1:1', ({ response }) => void response.end());
+  const tokens = await startProxy(
+    t,
+    '127.0.0.1:1',
+    ({ response }) =>
+      void response.writeHead(307, { location: `http://${thief.host}/token` }).end(),
+  );
+  const challenge = `Bearer realm="http://${tokens.host}/token",service="lab"`;
+  const proxy = await startProxy(
+    t,
+    '127.0.0.1:1',
+    ({ response }) => void response.writeHead(401, { 'www-authenticate': challenge }).end(),
+  );
+  const { images } = await startImages(t);
+  const credentials = { ...none, identityToken: 'refresh' };
+  await assert.rejects(images.puller.pull(`${proxy.host}/app:v1`, { signal, credentials }), {
+    message: new RegExp(`host ${tokens.host} redirects a request that is meant for it alone`),
+  });
+  assert.deepEqual(thief.requests, []);
+});

@@ -49,14 +49,15 @@ export class HttpClient {
 
   /**
    * Sends a request and follows redirects. What only the endpoint may see
-   * (Authorization, configured headers, client certificates) goes to no other
-   * host. Rejects with what the network says, or the signal's reason.
+   * (configured headers, client certificates) goes to no other host, a token
+   * server included, and what only the host of the request may (Authorization, a
+   * body) to none that it redirects to. Rejects with what the network says, or
+   * the signal's reason.
    */
   async send(request: HttpRequest, options: HttpOptions): Promise<HttpAnswer> {
     let { url } = request;
     for (let redirects = 0; ; redirects++) {
-      const isOwn = url.origin === request.url.origin;
-      const answer = await this.#sendOnce({ ...request, url }, isOwn, options);
+      const answer = await this.#sendOnce({ ...request, url }, request.url.origin, options);
       const { location } = answer.headers;
       const isRedirect = answer.status >= 300 && answer.status < 400 && location !== undefined;
       if (!isRedirect) {
@@ -76,6 +77,13 @@ export class HttpClient {
           `registry host ${url.host} redirects from https to plain http`,
         );
       }
+      if (request.body !== undefined && next.origin !== request.url.origin) {
+        // It may hold a refresh token.
+        throw new RuntimeError(
+          'failed-precondition',
+          `host ${url.host} redirects a request that is meant for it alone`,
+        );
+      }
       if (redirects === maxRedirects) {
         throw new RuntimeError(
           'failed-precondition',
@@ -88,16 +96,16 @@ export class HttpClient {
 
   async #sendOnce(
     request: HttpRequest,
-    isOwn: boolean,
+    meantFor: string,
     { signal, idleTimeoutMs }: HttpOptions,
   ): Promise<HttpAnswer> {
     const isTls = request.url.protocol === 'https:';
-    const tls = isTls ? await this.#tlsOptions(isOwn) : {};
+    const tls = isTls ? await this.#tlsOptions(request.url.origin) : {};
     signal.throwIfAborted();
     return new Promise((resolve, reject) => {
       const outgoing = (isTls ? requestHttps : requestHttp)(request.url, {
         method: request.method ?? 'GET',
-        headers: this.#headersOf(request, isOwn),
+        headers: this.#headersOf(request, meantFor),
         signal,
         ...tls,
       });
@@ -140,23 +148,24 @@ export class HttpClient {
     });
   }
 
-  #headersOf(request: HttpRequest, isOwn: boolean): Record<string, string | string[]> {
-    const { authorization, ...open } = { ...request.headers };
+  #headersOf({ url, headers }: HttpRequest, meantFor: string): Record<string, string | string[]> {
+    const { authorization, ...open } = { ...headers };
+    const isMeant = url.origin === meantFor && authorization !== undefined;
     return {
       'user-agent': 'gantry',
       ...open,
-      ...(isOwn ? this.#endpoint.headers : {}),
-      ...(isOwn && authorization !== undefined ? { authorization } : {}),
+      ...(url.origin === this.#endpoint.base.origin ? this.#endpoint.headers : {}),
+      ...(isMeant ? { authorization } : {}),
     };
   }
 
-  async #tlsOptions(isOwn: boolean) {
+  async #tlsOptions(origin: string) {
     this.#tls ??= readTlsFiles(this.#endpoint);
     const { ca, cert, key } = await this.#tls;
     return {
       rejectUnauthorized: !this.#endpoint.skipVerify,
       ...(ca === undefined ? {} : { ca }),
-      ...(isOwn && cert !== undefined ? { cert, key } : {}),
+      ...(origin === this.#endpoint.base.origin && cert !== undefined ? { cert, key } : {}),
     };
   }
 }

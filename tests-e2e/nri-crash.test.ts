@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import { definePlugin, type RunningPlugin } from '@gantry/nri';
@@ -117,4 +117,62 @@ test('gantry nri owners knows after all services were killed, until the containe
   const { exitCode, stderr } = await stack.gantry('nri', 'owners', target);
   assert.notEqual(exitCode, 0);
   assert.match(stderr, /not found/);
+});
+
+test('stops and removals are told once when the broker dies in the middle of telling', async (t) => {
+  const seen: string[] = [];
+  /** The broker dies when the plugin has been told of the first of each, and has not answered. */
+  const deadly = new Set(['stop a', 'remove b', 'stop-pod', 'remove-pod']);
+  const note = (pod: { name: string }, event: string): void => {
+    if (pod.name === 'told-once') {
+      seen.push(event);
+      if (deadly.delete(event)) {
+        killServices(stack, 'nri-broker');
+      }
+    }
+  };
+  const witness = await stack.plug(
+    definePlugin({
+      name: 'witness',
+      index: 85,
+      stopContainer: (pod, { name }) => {
+        note(pod, `stop ${name}`);
+      },
+      removeContainer: (pod, { name }) => {
+        note(pod, `remove ${name}`);
+      },
+      stopPodSandbox: (pod) => {
+        note(pod, 'stop-pod');
+      },
+      removePodSandbox: (pod) => {
+        note(pod, 'remove-pod');
+      },
+    }),
+  );
+  t.after(() => witness[Symbol.asyncDispose]());
+  const pod = await runPod(stack, podConfig(stack, 'told-once'));
+  const a = await startContainer(stack, pod, shellContainer('a', 'exec sleep 1000'));
+  const b = await startContainer(stack, pod, shellContainer('b', 'exec sleep 1000'));
+  await stack.runtime.stopContainer({ containerId: a, timeout: 0n });
+  await stack.untilPlugged('85-witness');
+  await stack.runtime.removeContainer({ containerId: b });
+  // From here on at once, also while the broker is away.
+  await stack.runtime.removeContainer({ containerId: a });
+  await removePod(stack, pod.podSandboxId);
+  const removals = join(stack.stateDir, 'plugin-removals');
+  await until(
+    'told of all',
+    async () => [...seen, ...(await readdir(removals))],
+    (left) => left.includes('remove-pod') && !left.some((name) => name.endsWith('.json')),
+    60_000,
+  );
+  assert.deepEqual(seen.toSorted(), [
+    'remove a',
+    'remove b',
+    'remove-pod',
+    'stop a',
+    'stop b',
+    'stop-pod',
+  ]);
+  assert.equal(seen.at(-1), 'remove-pod');
 });

@@ -2,7 +2,7 @@
  * Plugins that speak through the official Go stub, connected and launched.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmod,
@@ -190,9 +190,25 @@ test('what a container has is replaced, whether a plugin removes or adds first; 
     await readFile(join(stack.stateDir, 'containers', id, 'config.json'), 'utf8'),
   ) as {
     annotations: Record<string, string>;
-    process: { ioPriority: object };
   };
   assert.equal(spec.annotations['judge/set'], 'anew');
+});
+
+test('an I/O priority is set where the OCI runtime can do that, and refused by name elsewhere', {
+  skip,
+}, async (t) => {
+  const { stdout } = spawnSync('runc', ['features'], { encoding: 'utf8' });
+  const { ociVersionMax } = JSON.parse(stdout) as { ociVersionMax: string };
+  const pod = await runPod(stack, podConfig(stack, 'idle', { annotations: { 'judge/idle': 'y' } }));
+  t.after(() => removePod(stack, pod.podSandboxId));
+  const starting = startContainer(stack, pod, shellContainer('main', 'exec sleep 1000'));
+  if (ociVersionMax.startsWith('1.0')) {
+    const words = /plugin "40-launched-judge" wants IoPriority: OCI runtime "runc" can not do it/;
+    await assert.rejects(starting, words);
+    return;
+  }
+  const file = join(stack.stateDir, 'containers', await starting, 'config.json');
+  const spec = JSON.parse(await readFile(file, 'utf8')) as { process: { ioPriority: object } };
   assert.deepEqual(spec.process.ioPriority, { class: 'IOPRIO_CLASS_IDLE', priority: 0 });
 });
 
@@ -285,7 +301,7 @@ test('a Go plugin that connects late learns what is there; one that is killed is
   };
   const late = plugins.find(({ name }) => name === 'late');
   assert.equal(late?.state, 'gone');
-  assert.match(late.lastError, /CreateContainer: .*no answer within 2000 ms/);
+  assert.match(late.lastError, /^CreateContainer: no answer within 2000 ms/);
 });
 
 /** As a kubelet does it on a host that is busy. */

@@ -14,6 +14,7 @@ import {
   TtrpcClient,
   TtrpcServer,
 } from '@gantry/ttrpc';
+import { inspectionService } from './rpc/inspection.ts';
 import { container, FakeHost, pod, startTestBroker, type TestBroker } from './testing.ts';
 
 type Handlers = ServiceHandlers<typeof PluginService>;
@@ -62,6 +63,13 @@ async function rawPlugin(
   return { client, socket, mux, registered };
 }
 
+/** For plugins that say nothing. */
+const hasty = {
+  plugin_registration_timeout_ms: 300,
+  plugin_request_timeout_ms: 1000,
+  plugin_sync_timeout_ms: 2000,
+};
+
 const never = (): Promise<never> => new Promise(() => undefined);
 
 /** A container comes to be, adjusted by the counter. */
@@ -72,7 +80,7 @@ async function stillWorks(broker: TestBroker, id: string, seen: readonly string[
 }
 
 async function withCounter(t: TestContext) {
-  const broker = await startTestBroker(t);
+  const broker = await startTestBroker(t, hasty);
   const seen: string[] = [];
   await broker.run(counter(90, seen));
   return { broker, seen };
@@ -102,8 +110,35 @@ for (const [what, bytes] of garbage) {
     await stillWorks(broker, 'c1', seen);
     await closed;
     assert.equal(broker.dispatcher.count, 1);
+    // An operator is told why.
+    assert.notEqual(broker.turnedAway.all[0]?.reason ?? '', '');
   });
 }
+
+test('operators see who was turned away and why, and the last of those that come and go', async (t) => {
+  const broker = await startTestBroker(t);
+  for (const index of ['999', '-1', '999']) {
+    const { registered } = await rawPlugin(t, broker, {}, { index });
+    await assert.rejects(registered);
+  }
+  for (let times = 0; times < 3; times++) {
+    const { socket, registered } = await rawPlugin(t, broker, {}, { name: 'fickle' });
+    await registered;
+    await broker.untilCount(1);
+    socket.destroy();
+    await broker.untilCount(0);
+  }
+  const { listPlugins } = inspectionService(broker, broker.host);
+  const { plugins = [] } = await listPlugins({} as never, {} as never);
+  assert.deepEqual(
+    plugins.map(({ name = '', state, lastError }) => [name, state, lastError]).slice(1),
+    [
+      ['', 'refused', 'plugin index "999": must be two digits'],
+      ['', 'refused', 'plugin index "-1": must be two digits'],
+    ],
+  );
+  assert.deepEqual([plugins[0]?.name, plugins[0]?.state], ['fickle', 'gone']);
+});
 
 /** Does `die`, and says nothing. */
 const silent = (die: () => void) => (): Promise<never> => {
@@ -279,7 +314,7 @@ test('files that are no plugins are left out; one that ends at once disturbs nob
   await file('30-wasm', Buffer.from([0, 0x61, 0x73, 0x6d, 1]));
   await file('noindex', '#!/bin/sh\n');
   await file('40-broken', '#!/no/such/interpreter\n');
-  const broker = await startTestBroker(t, { plugin_path: directory });
+  const broker = await startTestBroker(t, { ...hasty, plugin_path: directory });
   assert.equal(broker.dispatcher.count, 0);
   const log = JSON.stringify(broker.logged);
   assert.match(log, /WASM plugins are not supported/);

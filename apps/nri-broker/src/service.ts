@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { busHandlers } from '@gantry/bus';
 import { PluginInspection, Plugins } from '@gantry/proto/nri-broker';
 import type { ServiceDefinition } from '@gantry/service-kit';
@@ -13,6 +14,7 @@ export const service: ServiceDefinition = {
     const host = remotePluginHost(bus);
     const broker = await startBroker({
       config: config.nri,
+      stateDir: join(config.state_dir, 'nri'),
       host,
       log,
       metrics,
@@ -21,7 +23,7 @@ export const service: ServiceDefinition = {
     return {
       handlers: new Map([
         ...busHandlers(Plugins, pluginsService(broker.dispatcher)),
-        ...busHandlers(PluginInspection, inspectionService(broker.dispatcher, host)),
+        ...busHandlers(PluginInspection, inspectionService(broker, host)),
       ]),
       [Symbol.asyncDispose]: () => broker[Symbol.asyncDispose](),
     };

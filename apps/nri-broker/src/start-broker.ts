@@ -1,21 +1,26 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { Config } from '@gantry/config';
 import { messageOf } from '@gantry/errors';
 import type { Logger, Registry } from '@gantry/telemetry';
 import { ownersOfUpdates } from './events/container-owners.ts';
 import { Dispatcher } from './events/dispatcher.ts';
+import { ToldJournal } from './events/told-journal.ts';
 import { type AdmissionDeps, admitPlugin, type Candidate } from './plugins/admit-plugin.ts';
 import { launchPlugin } from './plugins/launch-plugin.ts';
 import { listenForPlugins } from './plugins/listen-for-plugins.ts';
 import { findPluginFiles, type PluginFile } from './plugins/plugin-files.ts';
 import { pluginMetrics } from './plugins/plugin-stats.ts';
+import { TurnedAway } from './plugins/turned-away.ts';
 import type { PluginHost } from './ports.ts';
 import { defaultValidator } from './validation/default-validator.ts';
 import { validateBy } from './validation/validate.ts';
 
 export interface BrokerDeps {
   readonly config: Config['nri'];
+  /** A directory for what the next broker is to know after a crash. */
+  readonly stateDir: string;
   readonly host: PluginHost;
   readonly log: Logger;
   readonly metrics: Registry;
@@ -25,6 +30,8 @@ export interface BrokerDeps {
 
 export interface Broker extends AsyncDisposable {
   readonly dispatcher: Dispatcher;
+  /** The last ones that were not taken. */
+  readonly turnedAway: TurnedAway;
 }
 
 /**
@@ -36,10 +43,13 @@ export async function startBroker(deps: BrokerDeps): Promise<Broker> {
   const stopping = new AbortController();
   const signal = AbortSignal.any([deps.signal, stopping.signal]);
   const rules = config.default_validator;
+  const turnedAway = new TurnedAway();
+  const journal = new ToldJournal(join(deps.stateDir, 'told'), log);
   const dispatcher = new Dispatcher({
     host,
     log,
     signal,
+    journal,
     syncTimeoutMs: config.plugin_sync_timeout_ms,
     validate: validateBy(rules.enabled ? defaultValidator(rules) : undefined),
   });
@@ -63,12 +73,15 @@ export async function startBroker(deps: BrokerDeps): Promise<Broker> {
     } catch (error) {
       candidate.socket.destroy();
       if (!signal.aborted) {
-        log.warn({ error: messageOf(error) }, 'a plugin was not taken');
+        const reason = messageOf(error);
+        turnedAway.note(candidate.given, reason);
+        log.warn({ error: reason }, 'a plugin was not taken');
       }
     }
   };
 
   await using undo = new AsyncDisposableStack();
+  undo.use(journal);
   undo.defer(() => {
     dispatcher.close();
   });
@@ -83,11 +96,17 @@ export async function startBroker(deps: BrokerDeps): Promise<Broker> {
     undo.use(await listenForPlugins({ path: config.socket, onConnection }));
     log.info({ socket: config.socket }, 'listening for plugins');
   }
+  const grace = setTimeout(() => {
+    journal.giveUp();
+  }, config.plugin_registration_timeout_ms);
+  undo.defer(() => {
+    clearTimeout(grace);
+  });
   undo.defer(() => {
     stopping.abort();
   });
   const running = undo.move();
-  return { dispatcher, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return { dispatcher, turnedAway, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
 async function launch(

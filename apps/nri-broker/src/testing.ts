@@ -54,24 +54,26 @@ export interface TestBroker extends Broker {
   untilCount(count: number): Promise<void>;
 }
 
-/** A broker on a socket of its own, with short times; all ends with the test. */
+/** A broker on a socket of its own, with long times; all ends with the test. `earlierDir` is that of one before it. */
 export async function startTestBroker(
   t: TestContext,
   nri: Partial<Config['nri']> = {},
   host = new FakeHost(),
+  earlierDir?: string,
 ): Promise<TestBroker> {
-  const dir = await mkdtemp(join(tmpdir(), 'nri-'));
+  const dir = earlierDir ?? (await mkdtemp(join(tmpdir(), 'nri-')));
   t.after(() => rm(dir, { recursive: true, force: true }));
-  await mkdir(join(dir, 'plugins'));
+  await mkdir(join(dir, 'plugins'), { recursive: true });
   const socket = join(dir, 'nri.sock');
   const config = parseConfig(configSchema, {
     nri: {
       socket,
       plugin_path: join(dir, 'plugins'),
       plugin_config_path: join(dir, 'conf.d'),
-      plugin_registration_timeout_ms: 300,
-      plugin_request_timeout_ms: 300,
-      plugin_sync_timeout_ms: 600,
+      // On a busy host no plugin is to be dropped but by the tests that are about that.
+      plugin_registration_timeout_ms: 20_000,
+      plugin_request_timeout_ms: 20_000,
+      plugin_sync_timeout_ms: 30_000,
       ...nri,
     },
   }).nri;
@@ -82,7 +84,14 @@ export async function startTestBroker(
   const log = { debug: note, info: note, warn: note, error: note } as never;
   const metrics = newRegistry({ service: 'nri', instance: 'test' });
   const signal = new AbortController().signal;
-  const broker = await startBroker({ config, host, log, metrics, signal });
+  const broker = await startBroker({
+    config,
+    stateDir: join(dir, 'state'),
+    host,
+    log,
+    metrics,
+    signal,
+  });
   t.after(() => broker[Symbol.asyncDispose]());
   const untilCount = async (count: number): Promise<void> => {
     while (broker.dispatcher.count !== count) {

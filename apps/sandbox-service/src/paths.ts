@@ -44,6 +44,11 @@ export class Paths {
     return join(this.#state, 'plugin-updates');
   }
 
+  /** Removals that NRI plugins could not be told of yet: a file each. */
+  get pluginRemovals(): string {
+    return join(this.#state, 'plugin-removals');
+  }
+
   lock(sandboxId: string): string {
     return join(this.locks, `${sandboxId}.lock`);
   }

@@ -3,7 +3,7 @@ export { MergedAdjustment } from './merge-adjustment.ts';
 export { MergedLimits, MergedUpdates } from './merge-updates.ts';
 export { connections, Mux } from './mux.ts';
 export { adjustResources, ociResources } from './oci/adjust-resources.ts';
-export { type AdjustedResult, type AdjustOptions, adjustSpec } from './oci/adjust-spec.ts';
+export { type AdjustOptions, adjustSpec } from './oci/adjust-spec.ts';
 export { describeResources, describeSpec, type SpecShape } from './oci/describe-spec.ts';
 export { type FieldKey, fieldName, type OwnedField, Owners, removedKey } from './owners.ts';
 export type { Adjustment, Device, Eviction, Limits, Update } from './plugin/adjustment.ts';

@@ -88,7 +88,7 @@ export class TtrpcClient {
     });
     const streamId = this.#nextId;
     const answer = Promise.withResolvers<Uint8Array>();
-    using _waiting = this.#wait(streamId, answer, `${service}/${method}`, options);
+    using _waiting = this.#wait(streamId, answer, options);
     const sent = this.#channel.send({
       streamId,
       type: frameType.request,
@@ -104,7 +104,7 @@ export class TtrpcClient {
     this.#channel.close(cause);
   }
 
-  #wait(streamId: number, answer: Pending, what: string, options: CallOptions): Disposable {
+  #wait(streamId: number, answer: Pending, options: CallOptions): Disposable {
     const { timeoutMs, signal } = options;
     this.#pending.set(streamId, answer);
     const leave = (): void => {
@@ -115,7 +115,7 @@ export class TtrpcClient {
       timeoutMs === undefined
         ? undefined
         : setTimeout(() => {
-            const words = `${what}: no answer within ${timeoutMs} ms`;
+            const words = `no answer within ${timeoutMs} ms`;
             answer.reject(new RuntimeError('deadline-exceeded', words));
           }, timeoutMs);
     return {

@@ -120,6 +120,8 @@ export class TtrpcServer {
       },
       Math.min(Number(timeoutNano) / 1e6, longestTimerMs),
     );
+    // A handler that never ends must not hold up the end of its process.
+    timer.unref();
     return {
       signal: AbortSignal.any([closing, over.signal]),
       [Symbol.dispose]: () => {

@@ -157,7 +157,7 @@ test('a call whose time is over ends, and its late answer disturbs nothing', asy
   });
   const peer = rawPeer(far);
   const late = client.call('s', 'Slow', new Uint8Array(), { timeoutMs: 1 });
-  await assert.rejects(late, { kind: 'deadline-exceeded', message: /s\/Slow: no answer within 1/ });
+  await assert.rejects(late, { kind: 'deadline-exceeded', message: /^no answer within 1/ });
   await peer.until(() => peer.requests.length === 1);
   assert.equal(peer.requests[0]?.timeoutNano, 1_000_000n);
   const answer = (streamId: number, text: string) => {

@@ -90,6 +90,9 @@ func (p *plugin) CreateContainer(_ context.Context, pod *api.PodSandbox, contain
 	if pod.Annotations["judge/override"] != "" {
 		override(adjust, container)
 	}
+	if pod.Annotations["judge/idle"] != "" {
+		adjust.SetLinuxIOPriority(&api.LinuxIOPriority{Class: api.IOPrioClass_IOPRIO_CLASS_IDLE})
+	}
 	if source := pod.Annotations["judge/mount"]; source != "" {
 		adjust.AddMount(&api.Mount{Source: source, Destination: "/judged", Type: "bind", Options: []string{"rbind", "ro"}})
 		adjust.AddEnv("JUDGED", container.Name)
@@ -125,7 +128,6 @@ func override(adjust *api.ContainerAdjustment, container *api.Container) {
 	adjust.AddEnv("SET", "anew")
 	adjust.RemoveAnnotation("judge/set")
 	adjust.AddAnnotation("judge/set", "anew")
-	adjust.SetLinuxIOPriority(&api.LinuxIOPriority{Class: api.IOPrioClass_IOPRIO_CLASS_IDLE})
 	adjust.AddCDIDevice(&api.CDIDevice{Name: "judge.example.com/gift=one"})
 }
 

@@ -3,10 +3,11 @@ import { connect } from '../cri/connection.ts';
 import type { Invocation } from '../invocation.ts';
 import { formatted, messageJson, outputFormat } from '../output/format.ts';
 import { table } from '../output/table.ts';
+import { agoNanos } from '../output/time.ts';
 
 const allEvents = 14;
 
-/** `gantry nri plugins`: those that are asked, in their order, and the last ones that have gone. */
+/** `gantry nri plugins`: those that are asked, in their order, and the last ones that have gone or were turned away. */
 export async function nriPlugins(invocation: Invocation): Promise<void> {
   const format = outputFormat(invocation, 'table');
   if (!invocation.config().nri.enabled) {
@@ -29,7 +30,8 @@ export async function nriPlugins(invocation: Invocation): Promise<void> {
 function rowOf(plugin: PluginStatus): string[] {
   const { calls, failures, meanMilliseconds, slowestMilliseconds, events } = plugin;
   return [
-    `${plugin.index}-${plugin.name}`,
+    // One that was turned away may not have said who it is.
+    plugin.name === '' ? '?' : `${plugin.index}-${plugin.name}`,
     plugin.origin,
     plugin.state,
     String(calls),
@@ -37,6 +39,6 @@ function rowOf(plugin: PluginStatus): string[] {
     `${meanMilliseconds.toFixed(1)}ms`,
     `${slowestMilliseconds.toFixed(1)}ms`,
     events.length === allEvents ? 'all' : events.join(','),
-    plugin.lastError,
+    plugin.lastError === '' ? '' : `${plugin.lastError} (${agoNanos(plugin.lastErrorAtNanos)})`,
   ];
 }

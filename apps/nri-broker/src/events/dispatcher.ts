@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DescMethodUnary } from '@bufbuild/protobuf';
-import { messageOf } from '@gantry/errors';
+import { messageOf, RuntimeError } from '@gantry/errors';
 import { eventName, MergedAdjustment, MergedLimits, MergedUpdates, Owners } from '@gantry/nri';
 import {
   type Container,
@@ -26,11 +26,13 @@ import {
   ownersOfUpdates,
 } from './container-owners.ts';
 import { KnownObjects } from './known-objects.ts';
+import type { ToldJournal } from './told-journal.ts';
 
 export interface DispatcherDeps {
   readonly host: PluginHost;
   readonly syncTimeoutMs: number;
   readonly validate: Validate;
+  readonly journal: ToldJournal;
   readonly log: Pick<Logger, 'info' | 'warn'>;
   /** Aborts when the broker stops. */
   readonly signal: AbortSignal;
@@ -80,6 +82,7 @@ export class Dispatcher {
   readonly #failedSyncs = new Map<string, number>();
   #plugins: readonly Plugin[] = [];
   #gone: readonly Plugin[] = [];
+  #isClosed = false;
 
   constructor(deps: DispatcherDeps) {
     this.#deps = deps;
@@ -129,11 +132,16 @@ export class Dispatcher {
 
   /**
    * Every event without an adjustment. Returns updates of other containers.
-   * Throws `failed-precondition` where a plugin refuses one that it may refuse.
+   * Throws `failed-precondition` where a plugin refuses one that it may refuse, and
+   * `unavailable` for a stop or removal while plugins of an earlier broker are on
+   * their way: they are to be told of it later, and are.
    */
   notify(event: Event, subject: Subject, signal?: AbortSignal): Promise<Updates> {
     return this.#mutex.run(() => {
       const { id } = subject.container ?? subject.pod;
+      if (this.#deps.journal.isAwaiting && (stops.has(event) || removals.has(event))) {
+        throw new RuntimeError('unavailable', 'plugins are not back yet');
+      }
       if (event === Event.RUN_POD_SANDBOX) {
         this.#known.made(subject);
       }
@@ -213,6 +221,7 @@ export class Dispatcher {
 
   /** Ends all plugins. */
   close(): void {
+    this.#isClosed = true;
     for (const plugin of this.#plugins) {
       plugin.drop('the broker stops');
     }
@@ -229,7 +238,14 @@ export class Dispatcher {
       (a, b) => Number(a.name.index) - Number(b.name.index),
     );
     this.#deps.log.info({ plugin: plugin.fullName, origin: plugin.origin }, 'plugin is ready');
+    const { journal, signal } = this.#deps;
+    if (plugin.origin === 'external') {
+      journal.arrived(plugin.fullName);
+    }
     void plugin.closed.then(() => {
+      if (plugin.origin === 'external' && !signal.aborted && !this.#isClosed) {
+        journal.left(plugin.fullName);
+      }
       this.#deps.log.warn(
         { plugin: plugin.fullName, reason: plugin.stats.lastError },
         'plugin is gone',
@@ -240,7 +256,9 @@ export class Dispatcher {
 
   #forget(plugin: Plugin): void {
     this.#plugins = this.#plugins.filter((other) => other !== plugin);
-    this.#gone = [plugin, ...this.#gone].slice(0, goneShown);
+    // The last of each name: one that comes and goes is not to fill the list.
+    const others = this.#gone.filter(({ fullName }) => fullName !== plugin.fullName);
+    this.#gone = [plugin, ...others].slice(0, goneShown);
   }
 
   async #removed(event: Event, id: string, subject: Subject): Promise<Updates> {
@@ -251,6 +269,7 @@ export class Dispatcher {
     }
     if (this.#known.remove(id)) {
       await this.#tellAll(event, subject);
+      this.#deps.journal.shorten((other) => this.#known.has(other));
     }
     return updates;
   }
@@ -258,8 +277,15 @@ export class Dispatcher {
   async #tellAll(event: Event, subject: Subject): Promise<Updates> {
     const owners = new Owners();
     const updates = new MergedUpdates(owners);
+    const { id } = subject.container ?? subject.pod;
+    const sameName = new Map<string, number>();
     for (const plugin of this.#plugins) {
       if (!plugin.wants(event)) {
+        continue;
+      }
+      const nth = (sameName.get(plugin.fullName) ?? 0) + 1;
+      sameName.set(plugin.fullName, nth);
+      if (!this.#deps.journal.claim(event, id, plugin.fullName, nth)) {
         continue;
       }
       try {

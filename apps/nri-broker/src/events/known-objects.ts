@@ -42,6 +42,10 @@ export class KnownObjects {
     return true;
   }
 
+  has(id: string): boolean {
+    return this.#byId.has(id);
+  }
+
   isRunning(id: string): boolean {
     return this.#byId.get(id)?.state === 'created';
   }

@@ -5,6 +5,7 @@ import type { ContainerAdjustment } from '@gantry/proto/nri';
 import type { Logger } from '@gantry/telemetry';
 import type { ContainerWork } from '../containers/container-steps.ts';
 import { mergeResources } from '../containers/merge-resources.ts';
+import type { Handlers } from '../handlers.ts';
 import type { Paths } from '../paths.ts';
 import { readSpec, writeSpec } from '../pods/pod-steps.ts';
 import { withCdiDevices } from '../specs/cdi-devices.ts';
@@ -15,12 +16,14 @@ import { ownersFor } from './field-owners.ts';
 import type { Wanted } from './pending-updates.ts';
 import type { PluginBroker } from './plugin-broker.ts';
 import { containerMessage, podMessage } from './plugin-messages.ts';
+import { refuseUnsupported } from './unsupported.ts';
 
 export interface AdjustContainerDeps {
   readonly broker: Pick<PluginBroker, 'adjustContainer'>;
   readonly paths: Paths;
   readonly log: Pick<Logger, 'warn'>;
   readonly cdiSpecDirs: readonly string[];
+  readonly handlers: Pick<Handlers, 'get'>;
   /** The kernel refuses a lower one than this. */
   readonly lowestOomScoreAdj: number;
 }
@@ -49,6 +52,10 @@ export async function adjustContainer(
     },
     signal,
   );
+  if (adjust !== undefined) {
+    const handler = deps.handlers.get(sandbox.facts.handler);
+    await refuseUnsupported(container.id, adjust, owners, handler);
+  }
   await keep({ update, evict, owners });
   const adjusted = adjust && (await writeAdjusted(deps, container, spec, adjust));
   if (work.learnt !== undefined) {
@@ -70,17 +77,16 @@ async function writeAdjusted(
 ) {
   const devices = adjust.CDIDevices.map(({ name }) => parseCdiName(name, 'adjust.CDI_devices'));
   const withDevices = await withCdiDevices(spec, devices, cdiSpecDirs);
-  const { spec: adjusted, ignored } = adjustSpec(withDevices, adjust, {
-    injectDevices: (injected) => injected,
-  });
+  const adjusted = adjustSpec(withDevices, adjust, { injectDevices: (injected) => injected });
   const { oomScoreAdj } = adjusted.process;
   if (oomScoreAdj !== undefined && oomScoreAdj < lowestOomScoreAdj) {
+    log.warn(
+      { container: container.id, wanted: oomScoreAdj, lowest: lowestOomScoreAdj },
+      'the kernel allows no lower OOM score than this',
+    );
     adjusted.process.oomScoreAdj = lowestOomScoreAdj;
   }
   await writeSpec(paths, container.id, adjusted);
-  for (const what of ignored) {
-    log.warn({ container: container.id, what }, 'a plugin wants what is not supported');
-  }
   const { resources } = adjust.linux ?? {};
   const { cgroupsPath } = adjusted.linux;
   return {

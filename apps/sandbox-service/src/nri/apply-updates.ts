@@ -8,6 +8,7 @@ import { beyondCri, criResources, isEmpty } from './cri-resources.ts';
 import { noteOwners, ownersFor } from './field-owners.ts';
 import type { Wanted } from './pending-updates.ts';
 import type { PluginParts } from './plugins.ts';
+import { refuseUnsupportedLimits } from './unsupported.ts';
 
 /** A pod that is busy, maybe with the very plugin that asks, is not waited for longer. */
 const longestWaitMs = 1500;
@@ -42,7 +43,7 @@ export class AppliedUpdates {
     const reasons: string[] = [];
     for (const update of updates) {
       try {
-        await this.#update(update, options);
+        await this.#update(update, owners, options);
         noteOwners(this.#parts.records, update.containerId, ownersFor(owners, update.containerId));
       } catch (error) {
         options.signal?.throwIfAborted();
@@ -68,7 +69,11 @@ export class AppliedUpdates {
     return { failed, reasons };
   }
 
-  async #update({ containerId, linux }: ContainerUpdate, options: ApplyOptions): Promise<void> {
+  async #update(
+    { containerId, linux }: ContainerUpdate,
+    owners: Wanted['owners'],
+    options: ApplyOptions,
+  ): Promise<void> {
     const { records, podLock } = this.#parts;
     const container = records.containers.find(containerId);
     if (container === undefined) {
@@ -76,6 +81,7 @@ export class AppliedUpdates {
     }
     const resources = linux?.resources;
     if (resources !== undefined) {
+      refuseUnsupportedLimits(containerId, resources, owners, container.phase === 'running');
       await podLock.run(container.sandboxId, () => this.#setLimits(containerId, resources), {
         signal: options.signal ?? AbortSignal.timeout(longestWaitMs),
       });

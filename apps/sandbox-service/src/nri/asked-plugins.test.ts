@@ -157,7 +157,7 @@ test('an update of another container that fails takes the new one with it, unles
   );
 });
 
-test('without a broker stops and removals go on; what stands is told later', async (t) => {
+test('without a broker stops and removals go on; plugins are told of them later', async (t) => {
   const { service, broker } = await startPlugged(t);
   const podSandboxId = await runPod(service);
   const containerId = await startContainer(service, podSandboxId);
@@ -170,6 +170,28 @@ test('without a broker stops and removals go on; what stands is told later', asy
   await service.call('stopPodSandbox', { podSandboxId });
   await service.call('removePodSandbox', { podSandboxId });
   assert.deepEqual((await service.call('listPodSandbox', {})).items, []);
+  broker.told.length = 0;
+  broker.isAway = false;
+  await until(() => broker.told.length === 2);
+  assert.deepEqual(broker.told, ['REMOVE_CONTAINER main', 'REMOVE_POD_SANDBOX']);
+});
+
+test('a removal that a crash kept from plugins is told by the next instance, once', async (t) => {
+  const { service, broker, node } = await startPlugged(t);
+  const podSandboxId = await runPod(service);
+  const containerId = await startContainer(service, podSandboxId);
+  broker.isAway = true;
+  await service.call('removeContainer', { containerId });
+  service.crash();
+  broker.told.length = 0;
+  broker.isAway = false;
+  const second = await startOn(t, node);
+  await until(() => broker.told.length > 0);
+  await second.call('removePodSandbox', { podSandboxId });
+  const third = await startOn(t, node);
+  await third.service.reconciliation.finished;
+  const removals = broker.told.filter((event) => event.startsWith('REMOVE'));
+  assert.deepEqual(removals, ['REMOVE_CONTAINER main', 'REMOVE_POD_SANDBOX']);
 });
 
 test('an exit that a crash kept from plugins is told by the next instance, once', async (t) => {

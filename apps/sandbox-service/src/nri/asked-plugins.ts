@@ -1,8 +1,9 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { busHandlers, type RawHandlers } from '@gantry/bus';
-import { messageOf } from '@gantry/errors';
+import { isKind, messageOf } from '@gantry/errors';
 import type { LinuxContainerResources, UpdatePodSandboxResourcesRequest } from '@gantry/proto';
 import { Event } from '@gantry/proto/nri';
-import { PluginHost } from '@gantry/proto/nri-broker';
+import { type NotifyRequestSchema, PluginHost } from '@gantry/proto/nri-broker';
 import type { Logger } from '@gantry/telemetry';
 import type { ContainerWork } from '../containers/container-steps.ts';
 import type { StartWork } from '../containers/start-container.ts';
@@ -14,10 +15,12 @@ import type { Sandbox } from '../store/sandbox-store.ts';
 import { type AdjustContainerDeps, adjustContainer } from './adjust-container.ts';
 import { criResources, pluginResources } from './cri-resources.ts';
 import { ExitNotices } from './exit-notices.ts';
+import { LateRemovals } from './late-removals.ts';
 import type { PluginBroker } from './plugin-broker.ts';
 import { podMessage, subjectMessage } from './plugin-messages.ts';
 import { pluginSnapshot } from './plugin-snapshot.ts';
 import type { PluginParts, Plugins } from './plugins.ts';
+import { refuseUnsupportedLimits } from './unsupported.ts';
 import { WantedUpdates, type WantedUpdatesDeps } from './wanted-updates.ts';
 
 export interface AskedPluginsDeps extends AdjustContainerDeps, WantedUpdatesDeps {
@@ -30,11 +33,13 @@ export class AskedPlugins implements Plugins {
   readonly #deps: AskedPluginsDeps;
   readonly #wanted: WantedUpdates;
   readonly #exits: ExitNotices;
+  readonly #late: LateRemovals;
 
   constructor(deps: AskedPluginsDeps) {
     this.#deps = deps;
     this.#wanted = new WantedUpdates(deps);
     this.#exits = new ExitNotices({ ...deps, wanted: this.#wanted });
+    this.#late = new LateRemovals({ ...deps, tell: (request) => this.#tellRemoval(request) });
   }
 
   get podSteps(): readonly Step<PodWork>[] {
@@ -126,6 +131,9 @@ export class AskedPlugins implements Plugins {
       ...(await subjectMessage(this.#deps, container)),
       resources: wanted === undefined ? {} : pluginResources(wanted),
     });
+    if (resources !== undefined) {
+      refuseUnsupportedLimits(id, resources, owners, container.phase === 'running');
+    }
     await this.#wanted.keep('update', id, {
       update,
       evict,
@@ -172,6 +180,7 @@ export class AskedPlugins implements Plugins {
 
   catchUp(): void {
     this.#exits.catchUp();
+    this.#late.deliver();
     this.#wanted.recover().catch((error: unknown) => {
       if (!this.#deps.signal.aborted) {
         this.#deps.log.warn({ error: messageOf(error) }, 'what plugins wanted before a crash');
@@ -184,9 +193,11 @@ export class AskedPlugins implements Plugins {
     const applied = this.#wanted.connect(parts);
     return busHandlers(PluginHost, {
       snapshot: async () => {
-        const snapshot = await pluginSnapshot(records, paths);
+        const late = await this.#late.ids();
+        const snapshot = await pluginSnapshot(records, paths, late);
         setImmediate(() => {
           this.#exits.catchUp();
+          this.#late.deliver();
         });
         return snapshot;
       },
@@ -223,22 +234,48 @@ export class AskedPlugins implements Plugins {
     await this.settled(id);
     await this.#wanted.drop('create', id);
     await this.#wanted.drop('update', id);
-    const { records, broker } = this.#deps;
+    const { records } = this.#deps;
     if (records.sandboxes.find(sandboxId) !== undefined) {
       const now = records.containers.find(id) ?? container;
       await this.#quietly(id, async () => {
-        const request = {
-          event: Event.REMOVE_CONTAINER,
-          ...(await subjectMessage(this.#deps, now)),
-        };
-        const { update, owners } = await broker.notify(request, { patient: false });
-        await this.#exits.wanted(id, { update, owners, evict: [] });
+        const subject = await subjectMessage(this.#deps, now);
+        const request = { event: Event.REMOVE_CONTAINER, ...subject };
+        await this.#nowOrLater(request, now.facts.plugins === 'stopped');
       });
     }
   }
 
   async #removedPod(sandbox: Sandbox): Promise<void> {
-    await this.#quietly(sandbox.id, () => this.#notifyPod(Event.REMOVE_POD_SANDBOX, sandbox));
+    await this.#quietly(sandbox.id, async () => {
+      const pod = await podMessage(this.#deps.paths, sandbox);
+      const now = this.#deps.records.sandboxes.find(sandbox.id) ?? sandbox;
+      const request = { event: Event.REMOVE_POD_SANDBOX, pod };
+      await this.#nowOrLater(request, now.facts.plugins === 'stopped');
+    });
+  }
+
+  async #nowOrLater(
+    request: MessageInitShape<typeof NotifyRequestSchema>,
+    isStopped: boolean,
+  ): Promise<void> {
+    if (!this.#late.isBusy) {
+      try {
+        await this.#tellRemoval(request);
+        return;
+      } catch (error) {
+        if (!isKind(error, 'unavailable')) {
+          throw error;
+        }
+      }
+    }
+    await this.#late.keep(request, isStopped);
+  }
+
+  async #tellRemoval(request: MessageInitShape<typeof NotifyRequestSchema>): Promise<void> {
+    const { update, owners } = await this.#deps.broker.notify(request, { patient: false });
+    if (update.length > 0) {
+      await this.#exits.wanted(request.container?.id ?? '', { update, owners, evict: [] });
+    }
   }
 
   #notePod(id: string): void {

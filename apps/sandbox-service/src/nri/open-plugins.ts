@@ -1,5 +1,6 @@
 import type { Bus } from '@gantry/bus';
 import type { Config } from '@gantry/config';
+import type { AdjustContainerDeps } from './adjust-container.ts';
 import { AskedPlugins } from './asked-plugins.ts';
 import { remotePluginBroker } from './plugin-broker.ts';
 import type { Plugins } from './plugins.ts';
@@ -20,4 +21,5 @@ export function openPlugins(
     });
 }
 
-type PluginsWorld = WantedUpdatesDeps & { readonly config: Pick<Config, 'pods'> };
+type PluginsWorld = WantedUpdatesDeps &
+  Pick<AdjustContainerDeps, 'handlers'> & { readonly config: Pick<Config, 'pods'> };

@@ -4,10 +4,11 @@ import type { Paths } from '../paths.ts';
 import type { Records } from '../store/records.ts';
 import { containerMessage, podMessage } from './plugin-messages.ts';
 
-/** What a plugin is told when it comes, and what has stopped. */
+/** What a plugin is told when it comes, and what has stopped; `late` are those removed without a word to plugins. */
 export async function pluginSnapshot(
   records: Records,
   paths: Paths,
+  late: { readonly stopping: readonly string[]; readonly stopped: readonly string[] },
 ): Promise<MessageInitShape<typeof SnapshotResponseSchema>> {
   const pods = records.sandboxes
     .list()
@@ -22,10 +23,16 @@ export async function pluginSnapshot(
         .filter(({ phase, sandboxId }) => isLive(phase) && known.has(sandboxId))
         .map((container) => containerMessage(paths, container)),
     ),
-    stopping: exited.filter(({ facts }) => facts.plugins === 'told').map(({ id }) => id),
-    stopped: [...exited, ...records.sandboxes.list()]
-      .filter(({ facts }) => facts.plugins === 'stopped')
-      .map(({ id }) => id),
+    stopping: [
+      ...exited.filter(({ facts }) => facts.plugins === 'told').map(({ id }) => id),
+      ...late.stopping,
+    ],
+    stopped: [
+      ...[...exited, ...records.sandboxes.list()]
+        .filter(({ facts }) => facts.plugins === 'stopped')
+        .map(({ id }) => id),
+      ...late.stopped,
+    ],
   };
 }
 

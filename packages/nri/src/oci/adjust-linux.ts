@@ -18,8 +18,8 @@ import { removedKey } from '../owners.ts';
 import { adjustResources } from './adjust-resources.ts';
 import { type AdjustedSpec, enumName, jsonNumber } from './adjusted-spec.ts';
 
-/** Changes `spec` in the order of the reference; returns what was left out. */
-export function adjustLinux(spec: AdjustedSpec, wanted: LinuxContainerAdjustment): string[] {
+/** Changes `spec` in the order of the reference. */
+export function adjustLinux(spec: AdjustedSpec, wanted: LinuxContainerAdjustment): void {
   adjustDevices(spec, wanted.devices);
   if (wanted.cgroupsPath !== '') {
     spec.linux.cgroupsPath = wanted.cgroupsPath;
@@ -54,11 +54,8 @@ export function adjustLinux(spec: AdjustedSpec, wanted: LinuxContainerAdjustment
   if (wanted.resources !== undefined) {
     spec.linux.resources = adjustResources(spec.linux.resources, wanted.resources);
   }
-  const ignored = unknownClasses(wanted);
-  if (wanted.rdt !== undefined) {
-    adjustRdt(spec, wanted.rdt);
-  }
-  return ignored;
+  adjustRdtClass(spec, wanted.resources?.rdtClass?.value);
+  adjustRdt(spec, wanted.rdt);
 }
 
 function adjustProcess(spec: AdjustedSpec, { ioPriority, scheduler }: LinuxContainerAdjustment) {
@@ -209,11 +206,11 @@ function ociSeccomp(policy: LinuxSeccomp): OciSeccomp {
   };
 }
 
-function adjustRdt(spec: AdjustedSpec, rdt: LinuxRdt): void {
-  if (rdt.remove) {
+function adjustRdt(spec: AdjustedSpec, rdt: LinuxRdt | undefined): void {
+  const { remove, closId, schemata, enableMonitoring } = rdt ?? {};
+  if (remove === true) {
     delete spec.linux.intelRdt;
   }
-  const { closId, schemata, enableMonitoring } = rdt;
   if (closId !== undefined || schemata !== undefined || enableMonitoring !== undefined) {
     spec.linux.intelRdt = {
       ...spec.linux.intelRdt,
@@ -224,11 +221,11 @@ function adjustRdt(spec: AdjustedSpec, rdt: LinuxRdt): void {
   }
 }
 
-/** Classes are names in configurations of the peers that Gantry does not have. */
-function unknownClasses({ resources }: LinuxContainerAdjustment): string[] {
-  const { blockioClass, rdtClass } = resources ?? {};
-  return [
-    ...(blockioClass === undefined ? [] : [`block I/O class "${blockioClass.value}"`]),
-    ...(rdtClass === undefined ? [] : [`RDT class "${rdtClass.value}"`]),
-  ];
+/** A class is a group of resctrl that is there: the peers' own too, once their configuration is read. */
+function adjustRdtClass(spec: AdjustedSpec, name: string | undefined): void {
+  if (name === '') {
+    delete spec.linux.intelRdt;
+  } else if (name !== undefined) {
+    spec.linux.intelRdt = { ...spec.linux.intelRdt, closID: name };
+  }
 }

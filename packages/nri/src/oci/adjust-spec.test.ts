@@ -47,7 +47,7 @@ const base: OciSpec = {
 
 function adjusted(adjust: Adjust) {
   const before = JSON.stringify(base);
-  const { spec } = adjustSpec(base, create(ContainerAdjustmentSchema, adjust));
+  const spec = adjustSpec(base, create(ContainerAdjustmentSchema, adjust));
   assert.equal(JSON.stringify(base), before, 'the spec that came in is as it was');
   return JSON.parse(JSON.stringify(spec)) as OciSpec & {
     process: Record<string, unknown>;
@@ -169,7 +169,7 @@ test('limits are put over those that are there, and swap follows a memory limit'
 
 test('rlimits replace those of their type, and unlimited is told to the last digit', () => {
   const most = (1n << 64n) - 1n;
-  const { spec } = adjustSpec(
+  const spec = adjustSpec(
     base,
     create(ContainerAdjustmentSchema, {
       rlimits: [
@@ -274,7 +274,7 @@ test('an empty I/O class or scheduler policy takes it away', () => {
       process: { ...base.process, ioPriority: { class: 'IOPRIO_CLASS_BE', priority: 1 } },
     },
     create(ContainerAdjustmentSchema, linux({ ioPriority: {}, scheduler: {} })),
-  ).spec;
+  );
   assert.equal(spec.process.ioPriority, undefined);
   assert.equal(spec.process.scheduler, undefined);
 });
@@ -310,13 +310,19 @@ test('a seccomp policy takes the place of the one that was there, its errno with
   });
 });
 
-test('CDI devices go to whoever injects them; without one they are told of', () => {
+test('an RDT class is a group of resctrl; an empty one is none', () => {
+  const wanted = (value: string) => linux({ resources: { rdtClass: { value } } });
+  assert.deepEqual(adjusted(wanted('gold')).linux.intelRdt, { closID: 'gold' });
+  assert.equal(adjusted(wanted('')).linux.intelRdt, undefined);
+});
+
+test('CDI devices go to whoever injects them; without one they are refused', () => {
   const wanted = create(ContainerAdjustmentSchema, { CDIDevices: [{ name: 'v/c=d' }] });
-  assert.deepEqual(adjustSpec(base, wanted).ignored, ['CDI devices v/c=d']);
-  const { spec, ignored } = adjustSpec(base, wanted, {
+  assert.throws(() => adjustSpec(base, wanted), /CDI devices v\/c=d: no injector/);
+  const spec = adjustSpec(base, wanted, {
     injectDevices: (before, names) => ({ ...before, hostname: names.join() }),
   });
-  assert.deepEqual([spec.hostname, ignored], ['v/c=d', []]);
+  assert.equal(spec.hostname, 'v/c=d');
 });
 
 test('plugins are shown what config.json says', () => {

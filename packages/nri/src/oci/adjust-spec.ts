@@ -1,3 +1,4 @@
+import { RuntimeError } from '@gantry/errors';
 import type { OciHook, OciRlimit, OciSpec } from '@gantry/oci';
 import type { ContainerAdjustment, Hook, Hooks, KeyValue, POSIXRlimit } from '@gantry/proto/nri';
 import { removedKey } from '../owners.ts';
@@ -10,24 +11,19 @@ export interface AdjustOptions {
   readonly injectDevices?: (spec: OciSpec, names: readonly string[]) => OciSpec;
 }
 
-export interface AdjustedResult {
-  readonly spec: OciSpec;
-  /** What this runtime can't do and has left out, in words for the log. */
-  readonly ignored: readonly string[];
-}
-
 /**
  * config.json with the adjustments of plugins, put in in the order of the
  * reference (NRI, pkg/runtime-tools/generate). `spec` stays as it is. Throws
- * `invalid-argument` for what makes no sense, and what `injectDevices` throws.
+ * `invalid-argument` for what makes no sense or nobody injects, and what
+ * `injectDevices` throws. What only the OCI runtime can know, such as whether it
+ * has schedulers, and classes of block I/O are for the caller to look at.
  */
 export function adjustSpec(
   spec: OciSpec,
   adjust: ContainerAdjustment,
   options: AdjustOptions = {},
-): AdjustedResult {
+): OciSpec {
   let adjusted: AdjustedSpec = structuredClone(spec);
-  const ignored: string[] = [];
   adjustAnnotations(adjusted, adjust.annotations);
   adjusted.process.env = adjustEnv(adjusted.process.env, adjust.env);
   if (adjust.args.length > 0) {
@@ -39,17 +35,16 @@ export function adjustSpec(
   if (adjust.CDIDevices.length > 0) {
     const names = adjust.CDIDevices.map(({ name }) => name);
     if (options.injectDevices === undefined) {
-      ignored.push(`CDI devices ${names.join(', ')}`);
-    } else {
-      adjusted = options.injectDevices(adjusted, names);
+      throw new RuntimeError('invalid-argument', `CDI devices ${names.join(', ')}: no injector`);
     }
+    adjusted = options.injectDevices(adjusted, names);
   }
   if (adjust.linux !== undefined) {
-    ignored.push(...adjustLinux(adjusted, adjust.linux));
+    adjustLinux(adjusted, adjust.linux);
   }
   adjusted.mounts = adjustMounts(adjusted, adjust.mounts);
   adjustRlimits(adjusted, adjust.rlimits);
-  return { spec: adjusted, ignored };
+  return adjusted;
 }
 
 function adjustAnnotations(spec: OciSpec, wanted: Readonly<Record<string, string>>): void {

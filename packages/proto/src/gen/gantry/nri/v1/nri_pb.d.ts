@@ -364,7 +364,7 @@ export declare type PluginStatus = Message<"gantry.nri.v1.PluginStatus"> & {
   origin: string;
 
   /**
-   * synchronizing, ready or gone.
+   * synchronizing, ready, gone, or refused: never taken, for the reason in last_error.
    *
    * @generated from field: string state = 4;
    */

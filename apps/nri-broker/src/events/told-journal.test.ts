@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { isKind } from '@gantry/errors';
+import { definePlugin } from '@gantry/nri';
+import { Event } from '@gantry/proto/nri';
+import { container, FakeHost, pod, startTestBroker } from '../testing.ts';
+import { ToldJournal } from './told-journal.ts';
+
+const { STOP_CONTAINER, REMOVE_CONTAINER, RUN_POD_SANDBOX } = Event;
+const log = { warn: () => undefined };
+
+function newPath(t: TestContext): string {
+  const dir = mkdtempSync(join(tmpdir(), 'told-'));
+  t.after(() => {
+    rmSync(dir, { recursive: true });
+  });
+  return join(dir, 'told');
+}
+
+test('what has been noted is known after kill -9, and a line that was cut off is none', (t) => {
+  const path = newPath(t);
+  const journal = new ToldJournal(path, log);
+  assert.equal(journal.claim(STOP_CONTAINER, 'c', '10-a', 1), true);
+  assert.equal(journal.claim(RUN_POD_SANDBOX, 'p', '10-a', 1), true);
+  appendFileSync(path, `told ${STOP_CONTAINER} d 10-a`);
+  // Not closed, as by kill -9.
+  const next = new ToldJournal(path, log);
+  assert.equal(next.claim(STOP_CONTAINER, 'c', '10-a', 1), false);
+  assert.equal(next.claim(STOP_CONTAINER, 'd', '10-a', 1), true);
+  assert.equal(next.claim(REMOVE_CONTAINER, 'c', '10-a', 1), true);
+  assert.equal(next.claim(STOP_CONTAINER, 'c', '10-b', 1), true);
+  assert.equal(next.claim(RUN_POD_SANDBOX, 'p', '10-a', 1), true);
+});
+
+test('two plugins of one name are told once each', (t) => {
+  const path = newPath(t);
+  new ToldJournal(path, log).claim(STOP_CONTAINER, 'c', '10-a', 1);
+  const next = new ToldJournal(path, log);
+  const told = [1, 2, 1, 2].map((nth) => next.claim(STOP_CONTAINER, 'c', '10-a', nth));
+  assert.deepEqual(told, [false, true, false, false]);
+});
+
+test('the file stays short, and keeps what is not gone', (t) => {
+  const path = newPath(t);
+  const journal = new ToldJournal(path, log);
+  journal.arrived('20-b');
+  journal.claim(STOP_CONTAINER, 'stays', '10-a', 1);
+  for (let n = 0; n < 20_000; n++) {
+    journal.claim(STOP_CONTAINER, `c${n}`, '10-a', 1);
+    journal.shorten((id) => id === 'stays');
+  }
+  assert.ok(readFileSync(path, 'utf8').split('\n').length < 10_000);
+  const next = new ToldJournal(path, log);
+  assert.equal(next.claim(STOP_CONTAINER, 'stays', '10-a', 1), false);
+  assert.equal(next.claim(STOP_CONTAINER, 'c19999', '10-a', 1), false);
+  assert.equal(next.isAwaiting, true);
+});
+
+test('plugins that were there when it was killed are awaited, those that left are not', (t) => {
+  const path = newPath(t);
+  const journal = new ToldJournal(path, log);
+  for (const name of ['10-a', '20-b', '20-b', '30-c']) {
+    journal.arrived(name);
+  }
+  journal.left('30-c');
+  journal.left('20-b');
+  const next = new ToldJournal(path, log);
+  next.arrived('10-a');
+  assert.equal(next.isAwaiting, true);
+  next.arrived('20-b');
+  assert.equal(next.isAwaiting, false);
+  const third = new ToldJournal(path, log);
+  assert.equal(third.isAwaiting, true);
+  third.giveUp();
+  assert.equal(third.isAwaiting, false);
+  assert.equal(new ToldJournal(path, log).isAwaiting, false);
+});
+
+test('without a disk plugins are told all the same', (t) => {
+  const file = newPath(t);
+  writeFileSync(file, '');
+  const warned: object[] = [];
+  const journal = new ToldJournal(join(file, 'told'), {
+    warn: (fields: object) => {
+      warned.push(fields);
+    },
+  } as never);
+  assert.equal(journal.claim(STOP_CONTAINER, 'c', '10-a', 1), true);
+  assert.equal(journal.claim(STOP_CONTAINER, 'c', '10-a', 1), false);
+  assert.equal(warned.length > 0, true);
+});
+
+test('a broker that dies between asking and answering tells no plugin of a stop twice', async (t) => {
+  const host = new FakeHost();
+  host.containers = [container('c')];
+  const first = await startTestBroker(t, {}, host);
+  const told: string[] = [];
+  const never = new Promise<undefined>(() => undefined);
+  const watcher = (name: string, index: number, answer?: Promise<undefined>) =>
+    definePlugin({
+      name,
+      index,
+      stopContainer: (_, { id }) => {
+        told.push(`${name} ${id}`);
+        return answer;
+      },
+    });
+  await first.run(watcher('quick', 10));
+  await first.run(watcher('hangs', 20, never));
+  const subject = { pod: pod('p'), container: container('c') };
+  const asked = first.dispatcher.notify(STOP_CONTAINER, subject).catch(() => undefined);
+  while (told.length < 2) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  await first[Symbol.asyncDispose]();
+  await asked;
+
+  host.containers = [];
+  host.stopping = ['c'];
+  const second = await startTestBroker(t, {}, host, first.dir);
+  await assert.rejects(second.dispatcher.notify(STOP_CONTAINER, subject), (error) =>
+    isKind(error, 'unavailable'),
+  );
+  await second.untilCount(2);
+  await second.run(watcher('newcomer', 30));
+  await second.dispatcher.notify(STOP_CONTAINER, subject);
+  assert.deepEqual(told, ['quick c', 'hangs c', 'newcomer c']);
+});

@@ -115,7 +115,7 @@ export class ImageInstaller {
       if (layers.areSynced(diffIds)) {
         await content.flush(blobs.map(({ digest }) => digest));
       } else {
-        await layerStore.sync(content.directory);
+        await withSpan('image.sync', {}, () => layerStore.sync(content.directory));
       }
       faultPoint('image.layers-synced');
       signal.throwIfAborted();

@@ -70,7 +70,15 @@ const answers: [
   [
     'HTML with a 403',
     ({ response }) => void response.writeHead(403).end('<html><body>corporate proxy'),
-    /registry host 127\.0\.0\.1:\d+ answered 403/,
+    /registry host 127\.0\.0\.1:\d+ answered 403$/,
+  ],
+  [
+    'plain words with a 400, as Go does to HTTP where it speaks TLS',
+    ({ response }) =>
+      void response
+        .writeHead(400, { 'content-type': 'text/plain; charset=utf-8' })
+        .end('Client sent an HTTP request\u001b[2J to an HTTPS server.\n'),
+    /registry host 127\.0\.0\.1:\d+ answered 400: Client sent an HTTP request \[2J to an HTTPS server\.$/,
   ],
   [
     'a manifest without end',

@@ -58,21 +58,24 @@ function kindOfStatus(status: number): ErrorKind {
 async function wordsOf(answer: HttpAnswer): Promise<string> {
   try {
     const body = (await readBody(answer, maxErrorBytes)).toString('utf8');
-    const result = safeParse(errorBody, JSON.parse(body));
-    if (!result.success) {
-      return '';
-    }
-    const words = result.output.errors
-      .slice(0, 3)
-      .map(({ code = '', message = '' }) =>
-        [code.toLowerCase(), message].filter(Boolean).join(': '),
-      );
+    const isText = answer.headers['content-type']?.startsWith('text/plain') === true;
+    const words = isText ? body.trim() : wordsOfErrors(JSON.parse(body));
     // Into a log and onto a terminal: one line, no control characters, not long.
-    return `: ${words
-      .join('; ')
-      .replaceAll(/[^\x20-\x7e]/g, ' ')
-      .slice(0, 500)}`;
+    return words === '' ? '' : `: ${words.replaceAll(/[^\x20-\x7e]/g, ' ').slice(0, 500)}`;
   } catch {
     return '';
   }
+}
+
+/** What a registry says by the distribution spec; empty where it says something else. */
+function wordsOfErrors(body: unknown): string {
+  const result = safeParse(errorBody, body);
+  return result.success
+    ? result.output.errors
+        .slice(0, 3)
+        .map(({ code = '', message = '' }) =>
+          [code.toLowerCase(), message].filter(Boolean).join(': '),
+        )
+        .join('; ')
+    : '';
 }

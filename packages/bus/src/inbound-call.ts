@@ -2,7 +2,7 @@ import { RuntimeError } from '@gantry/errors';
 import { BodyAssembler, cutBody } from './body.ts';
 import { frameCost, ReceiveWindow, SendWindow } from './flow.ts';
 import { encodeFrame, type Frame, type Part } from './frame.ts';
-import { beatMs, callerSilenceMs } from './limits.ts';
+import { acceptMs, beatMs, callerSilenceMs } from './limits.ts';
 import type { Link } from './link.ts';
 
 const nothing = new Uint8Array(0);
@@ -46,6 +46,7 @@ export class InboundCall implements CallContext {
   readonly #received: ReceiveWindow;
   readonly #assembler: BodyAssembler;
   readonly #timer: NodeJS.Timeout | undefined;
+  #accepting: NodeJS.Timeout | undefined;
   #sentAt = performance.now();
   #heardAt = this.#sentAt;
   // Nobody listens any more: nothing is sent.
@@ -81,6 +82,13 @@ export class InboundCall implements CallContext {
   /** Tells the caller that this instance has the call, and where it hears of it. */
   accept(): void {
     this.#send(nothing, { type: 'accept' });
+  }
+
+  /** The same, unless the call is answered in no time: that one message would cost as much as the call. */
+  acceptSoon(): void {
+    this.#accepting = setTimeout(() => {
+      this.accept();
+    }, acceptMs);
   }
 
   /** Hears what the caller says besides parts. */
@@ -141,12 +149,14 @@ export class InboundCall implements CallContext {
     this.#gone = true;
     this.#window.close();
     clearTimeout(this.#timer);
+    clearTimeout(this.#accepting);
   }
 
   #send(body: Uint8Array, frame: Frame): void {
     if (this.#gone) {
       return;
     }
+    clearTimeout(this.#accepting);
     this.#sentAt = performance.now();
     const headers = encodeFrame(frame);
     // A whole answer to one caller ends the call: no address, one message as short as can be.

@@ -4,6 +4,12 @@ export const tickMs = 250;
 /** A begun call sends a beat when it has sent nothing for this long. */
 export const beatMs = 900;
 
+/** A call that takes longer is told which instance has it, so that its caller can look whether that is still there. */
+export const acceptMs = 2;
+
+/** After so long without a word a caller asks the server whether the instance that has its call is still connected. */
+export const probeMs = 500;
+
 /** A caller that has heard nothing for this long takes the service for dead. */
 export const serviceSilenceMs = 3500;
 

@@ -89,10 +89,13 @@ export class Link {
     }
   }
 
-  /** Publishes what may get lost: when there is no connection it does nothing. */
-  tell(subject: string, body: Uint8Array, headers?: MsgHdrs): void {
+  /**
+   * Publishes what may get lost: when there is no connection it does nothing. With `reply`, the server says there at
+   * once (status 503) when nobody listens at `subject`.
+   */
+  tell(subject: string, body: Uint8Array, headers?: MsgHdrs, reply?: string): void {
     if (this.#connected && !this.#connection.isClosed()) {
-      this.publish(subject, body, headers);
+      this.publish(subject, body, headers, reply);
     }
   }
 

@@ -6,7 +6,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Bus } from './bus.ts';
 import type { RawHandlers } from './handler.ts';
-import { beatMs, callerSilenceMs, serviceSilenceMs, tickMs } from './limits.ts';
+import { beatMs, callerSilenceMs, probeMs, serviceSilenceMs, tickMs } from './limits.ts';
 import { startTestNats, type TestNats } from './testing.ts';
 
 const method = 'runtime.v1.RuntimeService/StopPodSandbox';
@@ -75,11 +75,15 @@ async function until(condition: () => boolean): Promise<void> {
 /** On a host that takes its time: what 5 s are made of is asserted for itself. */
 const enoughMs = 20_000;
 
+/** What the server says of a process that is gone; one that is silent is told so in other words. */
+const ended = { kind: 'unavailable', message: /the service ended while it worked/ };
+
 const isConnected = (bus: Bus) => (): boolean => bus.connected;
 
 test('silence is noticed within 5 s', () => {
   assert.ok(Math.max(serviceSilenceMs, callerSilenceMs) + tickMs < 5000);
   assert.ok(2 * (beatMs + tickMs) < serviceSilenceMs, 'a beat may be late');
+  assert.ok(probeMs + tickMs < 1000, 'a kill is noticed within a second');
 });
 
 describe('liveness', { concurrency: true }, () => {
@@ -107,7 +111,7 @@ describe('liveness', { concurrency: true }, () => {
     let over = false;
 
     const answer = gateway.request('sandbox', method, empty);
-    const rejected = assert.rejects(answer, { kind: 'unavailable' }).finally(() => {
+    const rejected = assert.rejects(answer, ended).finally(() => {
       over = true;
     });
     // Longer than the silence that would end the call on either side: the beats keep it.
@@ -133,8 +137,46 @@ describe('liveness', { concurrency: true }, () => {
     const killedAt = performance.now();
     child.process.kill('SIGKILL');
 
-    await assert.rejects(items.next(), { kind: 'unavailable' });
+    await assert.rejects(items.next(), ended);
     assert.ok(performance.now() - killedAt < enoughMs);
+  });
+
+  test('a service that is paused is not taken for one that ended: only its silence tells', async (t) => {
+    const nats = await startTestNats(t);
+    const gateway = await nats.connect('gateway');
+    const child = startChild(t, nats, 'serve');
+    await child.said('ready');
+    const items = gateway.stream('sandbox', events, empty)[Symbol.asyncIterator]();
+    await items.next();
+    await child.said('begun');
+
+    child.process.kill('SIGSTOP');
+
+    await assert.rejects(items.next(), { kind: 'unavailable', message: /fell silent while it/ });
+  });
+
+  test('a paused service that goes on in time goes on with its calls', async (t) => {
+    const nats = await startTestNats(t);
+    const gateway = await nats.connect('gateway');
+    const child = startChild(t, nats, 'serve');
+    await child.said('ready');
+    const items = gateway.stream('sandbox', events, empty)[Symbol.asyncIterator]();
+    await items.next();
+    await child.said('begun');
+    let over = false;
+    const next = items.next().finally(() => {
+      over = true;
+    });
+    next.catch(() => undefined);
+
+    child.process.kill('SIGSTOP');
+    // Long enough for a look of the caller whether it is still there, and far from being silence.
+    await delay(probeMs + tickMs);
+    child.process.kill('SIGCONT');
+    await delay(serviceSilenceMs);
+
+    assert.equal(over, false);
+    assert.equal(child.output().includes('aborted'), false);
   });
 
   test('a handler is aborted soon after its caller was killed', async (t) => {

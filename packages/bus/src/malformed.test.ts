@@ -91,6 +91,44 @@ const garbage: readonly (string | undefined)[] = [
   '\r\ntraceparent: 00-zz-yy-01',
 ];
 
+test('a caller is told which instance has its call when that takes a moment', async (t) => {
+  const nats = await startTestNats(t);
+  const sandbox = await nats.connect('sandbox', { instance: 'one' });
+  const release = Promise.withResolvers<void>();
+  const quick = { kind: 'unary' as const, handle: (body: Uint8Array) => Promise.resolve(body) };
+  const slow = {
+    kind: 'unary' as const,
+    handle: async (body: Uint8Array) => {
+      await release.promise;
+      return body;
+    },
+  };
+  await sandbox.serve(
+    new Map([
+      [method, quick],
+      [waits, slow],
+    ]),
+  );
+  const raw = await RawClient.connect(nats);
+  t.after(() => {
+    raw.close();
+  });
+
+  raw.publish(
+    `${root}.runtime_v1_RuntimeService-StopPodSandbox`,
+    '_INBOX.gateway.raw.slow',
+    undefined,
+  );
+  await raw.received(
+    /raw\.slow 1 gantry\.test-node\.sandbox\.call\.one\.gateway\.raw\.slow [\s\S]*Gantry-Type: accept/,
+  );
+  release.resolve();
+  // An answer says of itself that it is the whole of it: no headers, and no address.
+  await raw.received(/MSG _INBOX\.gateway\.raw\.slow 1 0\r\n/);
+  raw.publish(subject, '_INBOX.gateway.raw.quick', undefined);
+  await raw.received(/raw\.quick 1 0\r\n/);
+});
+
 test('garbage on the subjects of a service neither stops nor fills it', async (t) => {
   const nats = await startTestNats(t);
   const events: BusEvent[] = [];

@@ -3,7 +3,7 @@ import type { Msg } from '@nats-io/transport-node';
 import { BodyAssembler, cutBody } from './body.ts';
 import { frameCost, ReceiveWindow, SendWindow } from './flow.ts';
 import { decodeReply, encodeFrame, encodeRequest, type Frame, type Part } from './frame.ts';
-import { serviceSilenceMs } from './limits.ts';
+import { probeMs, serviceSilenceMs } from './limits.ts';
 import type { Link } from './link.ts';
 import { instanceOfCall, type ServiceSubjects } from './subjects.ts';
 
@@ -38,7 +38,7 @@ export interface OutboundCallOptions {
  * The caller's side of one call.
  *
  *     sent --(answer | end | error)--> over
- *       \--(abort, deadline, silence, connection lost)--> over, with a cancel to the handler
+ *       \--(abort, deadline, silence, instance gone, connection lost)--> over, with a cancel to the handler
  */
 export class OutboundCall {
   /** Where the request goes. */
@@ -52,6 +52,7 @@ export class OutboundCall {
   };
   #timer: NodeJS.Timeout | undefined;
   #heardAt = performance.now();
+  #probedAt = this.#heardAt;
   /** The subject on which the serving instance hears of this call; known from its first frame. */
   #address: string | undefined;
   #unsent: Iterator<{ part: Part; bytes: Uint8Array }> | undefined;
@@ -128,11 +129,18 @@ export class OutboundCall {
         this.#fail(frame.error as RuntimeError);
         return;
       case 'nobody':
-        this.#fail(new RuntimeError('unavailable', `${this.#label}: no instance is running`));
+        this.#fail(new RuntimeError('unavailable', `${this.#label}: ${this.#absence}`));
         return;
       default:
         this.abandon(new RuntimeError('internal', `${this.#label}: malformed answer`));
     }
+  }
+
+  /** Why nobody listens: at the service's own subject, or, once an instance had the call, at that one's. */
+  get #absence(): string {
+    return this.#address === undefined
+      ? 'no instance is running'
+      : 'the service ended while it worked';
   }
 
   /** The sink's owner has taken this much out of memory. */
@@ -163,6 +171,19 @@ export class OutboundCall {
       this.abandon(
         new RuntimeError('unavailable', `${this.#label}: the service fell silent while it worked`),
       );
+    } else if (now - Math.max(this.#heardAt, this.#probedAt) >= probeMs) {
+      this.#probedAt = now;
+      this.#probe();
+    }
+  }
+
+  /**
+   * A process that was killed has no connection any more: the server answers for it at once. One that hangs or is
+   * paused keeps its connection, so that nothing comes back, and only its silence tells.
+   */
+  #probe(): void {
+    if (this.#address !== undefined) {
+      this.#o.link.tell(this.#address, nothing, encodeFrame({ type: 'keep' }), this.#o.inbox);
     }
   }
 

@@ -225,6 +225,8 @@ export class Responder {
     // A caller of streams, of many instances or with more parts must know at once who has its call.
     if (head.stream || every || head.part !== undefined) {
       call.accept();
+    } else {
+      call.acceptSoon();
     }
     if (head.part === undefined) {
       void this.#run(key, active, msg.data);

@@ -1,6 +1,7 @@
-import { type BaseIssue, type BaseSchema, getDescription } from 'valibot';
+import { getDescription } from 'valibot';
 import { parseConfig } from './parse-config.ts';
 import { configSchema } from './schema.ts';
+import type { SchemaNode } from './schema-node.ts';
 
 /** One key of config.toml, or a table of them. */
 export interface ConfigKey {
@@ -17,15 +18,6 @@ export interface ConfigKey {
   readonly isExample?: boolean;
   /** The keys of a table; absent for a value. */
   readonly keys?: readonly ConfigKey[];
-}
-
-// A view of valibot's schemas that is enough to walk them.
-interface SchemaNode extends BaseSchema<unknown, unknown, BaseIssue<unknown>> {
-  readonly entries?: Readonly<Record<string, SchemaNode>>;
-  readonly wrapped?: SchemaNode;
-  readonly value?: SchemaNode;
-  readonly options?: readonly string[];
-  readonly literal?: unknown;
 }
 
 /** Every key of the config in the order of the schema. */

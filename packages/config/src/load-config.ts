@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { RuntimeError } from '@gantry/errors';
 import { parse, TomlError } from 'smol-toml';
-import { parseConfig } from './parse-config.ts';
+import { invalidConfig, parseConfig } from './parse-config.ts';
 import { type Config, configSchema } from './schema.ts';
 
 /** The file that is read when none is named; it need not exist. */
@@ -14,20 +14,21 @@ export const defaultConfigFile = '/etc/gantry/config.toml';
  * Throws `invalid-argument` that names the file and every fault in it.
  */
 export function loadConfig(file?: string): Config {
-  return completeConfig(parseToml(file));
+  const path = file ?? defaultConfigFile;
+  return completeConfig(parseToml(path, file !== undefined), path);
 }
 
-/** As `loadConfig`, from an object that stands for the file. */
-export function completeConfig(input: unknown): Config {
-  const config = parseConfig(configSchema, input);
+/** As `loadConfig`, from an object that stands for the file, which is named in errors where there is one. */
+export function completeConfig(input: unknown, file?: string): Config {
+  const config = parseConfig(configSchema, input, file);
   const runtimes = Object.fromEntries(
     Object.entries(config.runtimes).map(([name, r]) => [name, { ...r, path: r.path || name }]),
   );
   if (runtimes[config.default_runtime] === undefined) {
     const known = Object.keys(runtimes).join(', ') || 'none';
-    throw new RuntimeError(
-      'invalid-argument',
-      `invalid config\n  default_runtime: "${config.default_runtime}" is not one of [runtimes]: ${known}`,
+    throw invalidConfig(
+      [`default_runtime: "${config.default_runtime}" is not one of [runtimes]: ${known}`],
+      file,
     );
   }
   return Object.freeze({
@@ -41,13 +42,12 @@ export function completeConfig(input: unknown): Config {
   });
 }
 
-function parseToml(file: string | undefined): unknown {
-  const path = file ?? defaultConfigFile;
+function parseToml(path: string, mustExist: boolean): unknown {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    if (file === undefined && (cause as NodeJS.ErrnoException).code === 'ENOENT') {
+    if (!mustExist && (cause as NodeJS.ErrnoException).code === 'ENOENT') {
       return {};
     }
     throw new RuntimeError('invalid-argument', `read config ${path}`, { cause });

@@ -10,7 +10,7 @@ import {
   type MessageShape,
   toBinary,
 } from '@bufbuild/protobuf';
-import { kindOfGrpcCode, RuntimeError } from '@gantry/errors';
+import { type ErrorKind, kindOfGrpcCode, RuntimeError } from '@gantry/errors';
 import { type CallOptions, Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 
 export interface RpcCallOptions {
@@ -178,9 +178,18 @@ function isServiceError(error: unknown): error is ServiceError {
 
 function fromServiceError(error: ServiceError, socket: string): RuntimeError {
   const { code, details } = error;
-  const cause = /^No connection established.*?Error: (.*?)(?: Resolution note:.*)?$/s.exec(details);
-  return new RuntimeError(
-    kindOfGrpcCode(code),
-    cause === null ? details : `connect to ${socket}: is Gantry running? (gantry up): ${cause[1]}`,
+  const cause = /^No connection established.*?Error: (.*?)\.?(?: Resolution note:.*)?$/s.exec(
+    details,
   );
+  return cause?.[1] === undefined
+    ? new RuntimeError(kindOfGrpcCode(code), details)
+    : unreachable(socket, cause[1], kindOfGrpcCode(code));
+}
+
+function unreachable(socket: string, why: string, kind: ErrorKind): RuntimeError {
+  if (/\b(EACCES|EPERM)\b/.test(why)) {
+    const text = `connect to ${socket}: ${why}. Run it again with sudo`;
+    return new RuntimeError('permission-denied', text);
+  }
+  return new RuntimeError(kind, `connect to ${socket}: ${why}. Is Gantry running? (gantry up)`);
 }

@@ -310,6 +310,6 @@ test('a client says where it could not connect', async (t) => {
   using connection = dial(socket);
   await assert.rejects(connection.client(ImageService).listImages({}), {
     kind: 'unavailable',
-    message: new RegExp(`^connect to ${socket}: is Gantry running\\? .*ENOENT`),
+    message: new RegExp(`^connect to ${socket}: connect ENOENT \\S+\\. Is Gantry running\\?`),
   });
 });

@@ -168,7 +168,7 @@ for (const wire of wires.filter(({ many }) => many)) {
     if (!client.gone.aborted) {
       const late = await client.open(7000);
       const [error] = (await once(late, 'error')) as [Error];
-      assert.match(error.message, /error forwarding port 7000/);
+      assert.match(error.message, /error forwarding port 7000 .*: the pod was stopped$/);
     }
     assert.deepEqual(leaks(before, await hostOf(stack)), []);
   });

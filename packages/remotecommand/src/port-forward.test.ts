@@ -238,6 +238,15 @@ describe('port-forward over SPDY, by hand', () => {
     }
   });
 
+  it('has room for 600 connections that stay', async (t) => {
+    const { open, arrived } = await dial(t);
+    for (let i = 0; i < 600; i++) {
+      await open({ streamtype: 'error', port: '80', requestid: `${i}` });
+      await open({ streamtype: 'data', port: '80', requestid: `${i}` });
+    }
+    assert.equal(arrived.length, 600);
+  });
+
   it('resets streams that can be no half of a pair, and goes on', async (t) => {
     const { open, connection } = await dial(t);
     for (const headers of [

@@ -6,6 +6,9 @@ import { Arrivals } from './arrivals.ts';
 import type { ForwardedConnection, PortForwardOptions, PortForwardSession } from './session.ts';
 import { endWithError, type StreamPair, StreamPairs } from './stream-pairs.ts';
 
+/** Two a connection. Far more than any client has; how many it may have is its server's rule. */
+const maxStreams = 4096;
+
 /** Serves port-forward on a transport that speaks SPDY from its next byte on. */
 export function servePortForward(
   transport: Duplex,
@@ -22,6 +25,7 @@ export function servePortForward(
     role: 'server',
     head,
     idleTimeoutMs: options.idleTimeoutMs,
+    limits: { maxStreams },
     onStream: (stream) => pairs.add(stream),
   });
   const gone = new AbortController();

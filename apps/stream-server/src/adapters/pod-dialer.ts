@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { messageOf, RuntimeError } from '@gantry/errors';
 import { type IpFamily, type NetnsSockets, startNetnsSockets } from '@gantry/host';
@@ -14,6 +15,12 @@ export class PodDialer implements Dialer {
   readonly #sockets: NetnsSockets = startNetnsSockets();
 
   async dial({ podSandboxId, netnsPath }: PodTarget, port: number): Promise<Socket> {
+    if (netnsPath !== '' && !existsSync(netnsPath)) {
+      throw new RuntimeError(
+        'failed-precondition',
+        `connect to localhost:${String(port)} in pod ${podSandboxId}: the pod was stopped`,
+      );
+    }
     const reasons: string[] = [];
     for (const [family, host] of addresses) {
       try {

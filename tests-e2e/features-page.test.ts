@@ -14,6 +14,7 @@ const directories: Readonly<Record<string, string>> = {
   image: 'apps/image-service/src',
   stream: 'apps/stream-server/src',
   host: 'packages/host/src',
+  rpc: 'packages/rpc/src',
 };
 
 /** Where a test of the page lies: in a directory that it has a short name for, or here. */

@@ -23,6 +23,12 @@ const quiet: Option = ['-q, --quiet', 'only ids'];
 const label: Option = ['--label <key=value...>', 'only those with this label'];
 const listing: readonly Option[] = [label, quiet, output];
 
+/** What the help page says of the commands that have only others below them. */
+export const groups: Readonly<Record<string, string>> = {
+  image: 'images in archives, what images take on disk, pulls under way',
+  config: 'print, check and translate config files',
+};
+
 /** Every command, in the order of the help page. */
 export const commands: readonly CommandEntry[] = [
   {
@@ -57,7 +63,7 @@ export const commands: readonly CommandEntry[] = [
     args: '[stages...]',
     about: 'run the tests of Gantry itself: types, lint, generated, units, e2e, critest',
     options: [
-      ['--vm', "run a pod's life in a virtual machine with systemd and cgroup v2"],
+      ['--vm', 'run a virtual machine with systemd, cgroup v2, AppArmor and SELinux'],
       ['--kubelet', 'run static pods with a kubelet, which is built first (needs Go)'],
     ],
     load: async () => (await import('./commands/test.ts')).test,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Config, loadConfig } from '@gantry/config';
 import { Command } from 'commander';
-import { type CommandEntry, commands } from './command-table.ts';
+import { type CommandEntry, commands, groups } from './command-table.ts';
 import type { Invocation } from './invocation.ts';
 
 /**
@@ -53,7 +53,7 @@ function groupOf(program: Command, words: readonly string[]): Command {
       group.commands.find((c) => c.name() === word) ??
       group
         .command(word)
-        .description(`commands of ${word}`)
+        .description(groups[word] ?? '')
         .option('--config <file>', 'config file');
   }
   return group;

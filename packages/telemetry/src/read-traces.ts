@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
+import { RuntimeError } from '@gantry/errors';
 import { openStore, type Store } from '@gantry/store';
 import { traceFile } from './trace-file.ts';
 import { traceMigrations } from './trace-store.ts';
@@ -65,11 +66,11 @@ interface TraceRow {
 /**
  * Reads traces from the database of the node; no service need run. A node that
  * has recorded none gives an empty list. Throws `failed-precondition` for a
- * database that can't be read.
+ * database that can't be read, `permission-denied` for one of root's.
  */
 export function readTraces(query: TraceQuery): TraceTree[] {
   const file = traceFile(query.rootDir);
-  if (!existsSync(file)) {
+  if (!isThere(file)) {
     return [];
   }
   using store = openStore(file, { migrations: traceMigrations });
@@ -85,6 +86,14 @@ export function readTraces(query: TraceQuery): TraceTree[] {
       roots: toTrees(spans),
     };
   });
+}
+
+function isThere(file: string): boolean {
+  try {
+    return statSync(file, { throwIfNoEntry: false }) !== undefined;
+  } catch (cause) {
+    throw new RuntimeError('permission-denied', `read ${file}: run it again with sudo`, { cause });
+  }
 }
 
 function findTraces(store: Store, { limit = 20, match, slowest }: TraceQuery): TraceRow[] {

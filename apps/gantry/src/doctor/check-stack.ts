@@ -1,5 +1,6 @@
 import type { Config } from '@gantry/config';
 import { messageOf } from '@gantry/errors';
+import { findTool } from '@gantry/host';
 import { RuntimeService } from '@gantry/proto';
 import { dial } from '@gantry/rpc';
 import { runningStack } from '../supervisor/stack-state.ts';
@@ -9,6 +10,9 @@ const answerLimitMs = 5000;
 
 /** Whether the stack runs and answers, and the conditions that a kubelet would see. */
 export async function checkStack(config: Config): Promise<Finding[]> {
+  if (process.getuid?.() !== 0) {
+    return [warn('stack', 'not looked at', 'run it with sudo')];
+  }
   const state = await runningStack(config);
   if (state === undefined) {
     return [warn('stack', 'not running', 'start it: ./gantry up')];
@@ -42,9 +46,10 @@ async function checkSocket(config: Config): Promise<Finding[]> {
     return [
       ok('socket', `${runtimeName} ${runtimeVersion} on ${config.grpc.socket}`),
       ...conditions,
-      ...Object.keys(config.runtimes)
-        .filter((name) => !usable.has(name))
-        .map((name) =>
+      ...Object.entries(config.runtimes)
+        // One that is not installed is told of among the tools.
+        .filter(([name, { path }]) => !usable.has(name) && findTool(path) !== undefined)
+        .map(([name]) =>
           warn(
             `handler ${name}`,
             'can not run containers on this host',

@@ -4,13 +4,18 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { completeConfig } from '@gantry/config';
+import { addressOf } from '../supervisor/stack-state.ts';
 import { testDir } from '../testing-dir.ts';
+import { checkDirectories } from './check-directories.ts';
 import { checkPorts, wantedPorts } from './check-ports.ts';
 import { bridgeConfig, describeCni, freeSubnet } from './cni-config.ts';
 import { lastTrouble } from './last-trouble.ts';
 import { ensure, needsOf } from './packages.ts';
 import { listeningInodes } from './port-owner.ts';
+import { spawnSupervisor } from './spawned-supervisor.ts';
+import { checkSameStack } from './start-stack.ts';
 
 test('a port in use is told with its owner and the key to change', async (t) => {
   const server = createServer().listen(0, '127.0.0.1');
@@ -142,4 +147,62 @@ test('the last complaint of a log is found, and not one of an earlier run', asyn
   assert.equal(await lastTrouble(file, 0, 1000), undefined);
   writeFileSync(file, '[12] 2026/11/22 10:00:00.000000 [FTL] listen tcp: address in use\n');
   assert.equal(await lastTrouble(file, 0), '[FTL] listen tcp: address in use');
+});
+
+test('a config that means another stack than the one that runs is told what differs', () => {
+  const config = completeConfig({});
+  const running = {
+    supervisor: { pid: 1, startTime: '1' },
+    startedAtMs: 1,
+    compact: false,
+    children: [],
+    address: addressOf(config),
+  };
+  checkSameStack(config, running);
+  checkSameStack(completeConfig({ admin: { port: 1 } }), running);
+  const other = completeConfig({ nats: { port: 5242 }, grpc: { socket: '/run/x.sock' } });
+  assert.throws(() => checkSameStack(other, running), {
+    kind: 'already-exists',
+    message:
+      /^a stack runs in state_dir \/run\/gantry with grpc\.socket \S+gantry\.sock, not \/run\/x\.sock; nats\.url \S+:4242, not \S+:5242\. Stop it first/,
+  });
+});
+
+test('a disk without room is told before anything starts, with its key', async (t) => {
+  const dir = testDir(t);
+  const config = completeConfig({
+    state_dir: join(dir, 'run'),
+    root_dir: join(dir, 'lib'),
+    grpc: { socket: join(dir, 'sockets/s') },
+  });
+  await checkDirectories(config, 1);
+  assert.deepEqual(readdirSync(dir).sort(), ['lib', 'run', 'sockets']);
+  await assert.rejects(checkDirectories(config, Number.MAX_SAFE_INTEGER), {
+    kind: 'resource-exhausted',
+    message: /^state_dir \/.*\/run: no space left on device: \d+ KiB are free/,
+  });
+  writeFileSync(join(dir, 'file'), '');
+  const blocked = completeConfig({ ...config, root_dir: join(dir, 'file') });
+  await assert.rejects(checkDirectories(blocked), {
+    kind: 'failed-precondition',
+    message: /^make root_dir \//,
+  });
+});
+
+test('a supervisor that ends is known to have ended, and can be ended before it says that it runs', async (t) => {
+  const log = join(testDir(t), 'supervisor.log');
+  const failing = await spawnSupervisor(log, ['--config', '/nonexistent/c.toml']);
+  while (failing.ended() === undefined) {
+    await delay(20);
+  }
+  assert.equal(failing.ended(), 'exit code 1');
+  assert.match(readFileSync(log, 'utf8'), /nonexistent\/c\.toml/);
+  await failing.end();
+
+  const starting = await spawnSupervisor(log, ['--config', '/nonexistent/c.toml']);
+  assert.ok(starting.logFrom > 0);
+  await starting.end();
+  while (starting.ended() === undefined) {
+    await delay(20);
+  }
 });

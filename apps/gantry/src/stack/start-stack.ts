@@ -1,13 +1,16 @@
-import { spawn } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import type { Config } from '@gantry/config';
 import { RuntimeError } from '@gantry/errors';
-import { closeLog, logSize, openLog } from '../supervisor/log-file.ts';
-import { runningStack, supervisorPaths } from '../supervisor/stack-state.ts';
+import {
+  addressOf,
+  runningStack,
+  type StackState,
+  supervisorPaths,
+} from '../supervisor/stack-state.ts';
 import { stopStack } from '../supervisor/stop-stack.ts';
+import { checkDirectories } from './check-directories.ts';
 import { checkPorts } from './check-ports.ts';
 import { ensureSandboxImage } from './sandbox-image.ts';
+import { type SpawnedSupervisor, spawnSupervisor } from './spawned-supervisor.ts';
 import { waitUntilReady } from './wait-until-ready.ts';
 
 export interface StartOptions {
@@ -26,66 +29,48 @@ export interface StartOptions {
  */
 export async function startStack(options: StartOptions): Promise<{ readonly wasUp: boolean }> {
   const { config, note } = options;
-  if (options.spawn && (await runningStack(config)) !== undefined) {
-    await waitUntilReady(options);
+  const running = options.spawn ? await runningStack(config) : undefined;
+  if (running !== undefined) {
+    checkSameStack(config, running);
+    await waitUntilReady({ ...options, compact: running.compact });
     return { wasUp: true };
   }
+  await checkDirectories(config);
   await using undo = new AsyncDisposableStack();
-  let logFrom = 0;
+  let supervisor: SpawnedSupervisor | undefined;
   if (options.spawn) {
     const left = await stopStack(config);
     if (left.length > 0) {
       note(`ended what a supervisor that died had left: ${left.join(', ')}`);
     }
     await checkPorts(config);
+    const spawned = await spawnSupervisor(supervisorPaths(config).log, [
+      ...(options.configFile === undefined ? [] : ['--config', options.configFile]),
+      ...(options.compact ? ['--compact'] : []),
+    ]);
+    supervisor = spawned;
     undo.defer(async () => {
+      await spawned.end();
       await stopStack(config);
     });
-    logFrom = await spawnSupervisor(options);
   }
-  await waitUntilReady({ ...options, logFrom, isPatient: !options.spawn });
+  await waitUntilReady({ ...options, supervisor, isPatient: !options.spawn });
   await ensureSandboxImage(config, { note, signal: options.signal });
   undo.move();
   return { wasUp: false };
 }
 
-/** Gives how long its log was before. */
-async function spawnSupervisor(options: StartOptions): Promise<number> {
-  const { config, configFile } = options;
-  await makeDirectories(config);
-  const log = await openLog(supervisorPaths(config).log);
-  const before = logSize(log);
-  try {
-    const args = [
-      '--disable-warning=ExperimentalWarning',
-      join(import.meta.dirname, '../main.ts'),
-      'supervise',
-      ...(configFile === undefined ? [] : ['--config', configFile]),
-      ...(options.compact ? ['--compact'] : []),
-    ];
-    // A session of its own: it outlives this terminal.
-    const child = spawn(process.execPath, args, {
-      stdio: ['ignore', log, log],
-      detached: true,
-      cwd: '/',
-    });
-    child.on('error', () => undefined);
-    if (child.pid === undefined) {
-      throw new RuntimeError('internal', `start the supervisor: ${process.execPath} can't be run`);
-    }
-    child.unref();
-    return before;
-  } finally {
-    closeLog(log);
-  }
-}
-
-async function makeDirectories(config: Config): Promise<void> {
-  try {
-    await mkdir(config.state_dir, { recursive: true, mode: 0o711 });
-    await mkdir(config.root_dir, { recursive: true, mode: 0o711 });
-    await mkdir(dirname(config.grpc.socket), { recursive: true, mode: 0o711 });
-  } catch (cause) {
-    throw new RuntimeError('failed-precondition', 'make root_dir and state_dir', { cause });
+/** That a config which differs in where a stack is to be reached is told, and not waited for in vain. */
+export function checkSameStack(config: Config, running: StackState): void {
+  const wanted = addressOf(config);
+  const differing = Object.entries(running.address ?? {}).filter(
+    ([key, value]) => wanted[key] !== value,
+  );
+  if (differing.length > 0) {
+    const differences = differing.map(([key, value]) => `${key} ${value}, not ${wanted[key]}`);
+    throw new RuntimeError(
+      'already-exists',
+      `a stack runs in state_dir ${config.state_dir} with ${differences.join('; ')}. Stop it first (gantry down), or set another state_dir in the config file`,
+    );
   }
 }

@@ -7,8 +7,10 @@ import { messageOf, RuntimeError } from '@gantry/errors';
 import { hasCode } from '@gantry/host';
 import { credentialsFile, gatherHealth, type HealthReport, natsServers } from '@gantry/service-kit';
 import { expectedInstances, type ServiceApp, serviceApps } from '../supervisor/child-plan.ts';
+import { anotherRuns } from '../supervisor/run-supervisor.ts';
 import { readStackState, supervisorPaths } from '../supervisor/stack-state.ts';
 import { lastTrouble } from './last-trouble.ts';
+import type { SpawnedSupervisor } from './spawned-supervisor.ts';
 
 const lookAgainMs = 50;
 const gatherMs = 400;
@@ -18,11 +20,8 @@ const startsBeforeGivingUp = 4;
 export interface ReadyOptions {
   readonly config: Config;
   readonly compact: boolean;
-  /**
-   * How long the supervisor's log was before it was started; absent when it has been running: starts that it
-   * counted are of the past.
-   */
-  readonly logFrom?: number;
+  /** The one that was started for this; undefined when one has been running: starts that it counted are of the past. */
+  readonly supervisor?: SpawnedSupervisor | undefined;
   /** Tell every minute what is missing, and go on waiting: for a unit that systemd starts on a busy host. */
   readonly isPatient?: boolean;
   readonly note: (text: string) => void;
@@ -39,10 +38,15 @@ export async function waitUntilReady(options: ReadyOptions): Promise<void> {
   const begunMs = Date.now();
   const waiting = new Set(expectedInstances(config, options.compact).keys());
   const late = new AbortController();
+  let hasNats = false;
+  const missing = (seconds: number): string =>
+    hasNats
+      ? noAnswer(config, waiting, seconds)
+      : `no NATS at ${natsServers(config)} within ${seconds} s. ${config.nats.url === '' ? `See ${supervisorPaths(config).logDir}/nats-server.log` : 'Does it run, and is nats.url right?'}`;
   const signal = AbortSignal.any([options.signal, late.signal]);
   using _limit = everyMinute((minutes) => {
     if (options.isPatient === true) {
-      note(`${noAnswer(config, waiting, minutes * 60)}. Waiting on`);
+      note(`${missing(minutes * 60)}. Waiting on`);
     } else {
       late.abort();
     }
@@ -50,6 +54,7 @@ export async function waitUntilReady(options: ReadyOptions): Promise<void> {
   try {
     await waitForCredentials(options, begunMs, signal);
     await using bus = await connect(options, begunMs, signal);
+    hasNats = true;
     while (waiting.size > 0) {
       await failIfHopeless(options, begunMs);
       // All at once: each answer takes as long as nobody else comes forward.
@@ -68,7 +73,7 @@ export async function waitUntilReady(options: ReadyOptions): Promise<void> {
   } catch (error) {
     options.signal.throwIfAborted();
     if (signal.aborted) {
-      throw new RuntimeError('unavailable', `start Gantry: ${noAnswer(config, waiting, 60)}`);
+      throw new RuntimeError('unavailable', `start Gantry: ${missing(60)}`);
     }
     throw error;
   }
@@ -153,17 +158,14 @@ async function connect(options: ReadyOptions, begunMs: number, signal: AbortSign
 
 /** Throws when the supervisor has gone or a process dies again and again. */
 async function failIfHopeless(options: ReadyOptions, begunMs: number): Promise<void> {
-  const { logFrom } = options;
-  if (logFrom === undefined) {
+  const { supervisor } = options;
+  if (supervisor === undefined) {
     return;
   }
   const { log, logDir } = supervisorPaths(options.config);
   const state = await readStackState(options.config);
   if (state === undefined) {
-    const trouble = await lastTrouble(log, begunMs, logFrom);
-    if (trouble?.startsWith('gantry: ')) {
-      throw new RuntimeError('unavailable', `start Gantry: ${trouble.slice(8)}`);
-    }
+    await failIfEnded(supervisor, log, begunMs);
     return;
   }
   for (const child of state.children) {
@@ -174,6 +176,23 @@ async function failIfHopeless(options: ReadyOptions, begunMs: number): Promise<v
         'unavailable',
         `start ${child.name}: ${trouble ?? child.lastExit}. See ${file}`,
       );
+    }
+  }
+}
+
+async function failIfEnded(
+  supervisor: SpawnedSupervisor,
+  log: string,
+  begunMs: number,
+): Promise<void> {
+  const ended = supervisor.ended();
+  if (ended !== undefined) {
+    const trouble = await lastTrouble(log, begunMs, supervisor.logFrom);
+    const why =
+      trouble?.replace(/^gantry: /, '') ?? `the supervisor ended with ${ended}. See ${log}`;
+    // Of two that start at once one gives way, and waits for the other.
+    if (!why.includes(anotherRuns)) {
+      throw new RuntimeError('unavailable', `start Gantry: ${why}`);
     }
   }
 }

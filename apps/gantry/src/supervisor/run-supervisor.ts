@@ -9,6 +9,7 @@ import { endProcess } from './end-process.ts';
 import { type KeptProcess, keepRunning } from './keep-running.ts';
 import { rotateLog } from './log-file.ts';
 import {
+  addressOf,
   readStackState,
   removeStackState,
   supervisorPaths,
@@ -18,6 +19,9 @@ import {
 const maxLogBytes = 16 << 20;
 const rotateEveryMs = 30_000;
 const orphanGraceMs = 22_000;
+
+/** How the refusal of a second one in the same state_dir ends. */
+export const anotherRuns = 'another supervisor runs there';
 
 export interface SupervisorOptions {
   readonly config: Config;
@@ -32,7 +36,7 @@ export interface SupervisorOptions {
 /**
  * Keeps NATS and the services of one stack running until `signal` aborts. Only one can do so at a
  * time: the kernel lets go of its lock when it dies. Processes that a killed predecessor left are
- * ended first. Rejects with `already-exists` when another has the lock.
+ * ended first. Rejects with `already-exists` when another has the lock, or one of another state_dir has root_dir.
  */
 export async function runSupervisor(options: SupervisorOptions): Promise<void> {
   const { config, report, signal } = options;
@@ -41,9 +45,13 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
   await mkdir(config.root_dir, { recursive: true, mode: 0o711 });
   await using held = tryLockFile(paths.lock);
   if (held === undefined) {
+    throw new RuntimeError('already-exists', `supervise ${config.state_dir}: ${anotherRuns}`);
+  }
+  await using owned = tryLockFile(join(config.root_dir, 'owner.lock'));
+  if (owned === undefined) {
     throw new RuntimeError(
       'already-exists',
-      `supervise ${config.state_dir}: another supervisor runs there`,
+      `root_dir ${config.root_dir} is in use by a stack with another state_dir. Stop that, or set root_dir in the config file`,
     );
   }
   await endOrphans(config, report);
@@ -59,6 +67,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
       supervisor: own,
       startedAtMs,
       compact: options.compact,
+      address: addressOf(config),
       children: kept.map((k) => k.state),
     });
   });

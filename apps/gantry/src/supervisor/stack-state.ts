@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Config } from '@gantry/config';
 import { RuntimeError } from '@gantry/errors';
 import { hasCode, isRunning, type ProcessId, writeFileAtomic } from '@gantry/host';
+import { natsServers } from '@gantry/service-kit';
 
 /** One supervised process, as it was last seen. */
 export interface ChildState {
@@ -14,11 +15,26 @@ export interface ChildState {
   readonly lastExit?: string;
 }
 
+/** The keys of the config, by their names, that two configs share when they mean the same stack. */
+export type StackAddress = Readonly<Record<string, string>>;
+
+export function addressOf(config: Config): StackAddress {
+  return {
+    node_name: config.node_name,
+    root_dir: config.root_dir,
+    'grpc.socket': config.grpc.socket,
+    'nats.url': natsServers(config),
+    'nats.credentials_dir': config.nats.credentials_dir,
+  };
+}
+
 /** What the supervisor writes down, for `up`, `down` and its own successor. */
 export interface StackState {
   readonly supervisor: ProcessId;
   readonly startedAtMs: number;
   readonly compact: boolean;
+  /** Absent in what an older version wrote. */
+  readonly address?: StackAddress;
   readonly children: readonly ChildState[];
 }
 
@@ -45,6 +61,12 @@ export async function readStackState(config: Config): Promise<StackState | undef
   } catch (cause) {
     if (hasCode(cause, 'ENOENT')) {
       return undefined;
+    }
+    if (hasCode(cause, 'EACCES')) {
+      throw new RuntimeError(
+        'permission-denied',
+        `read ${path}: it must be root. Run it again with sudo`,
+      );
     }
     throw new RuntimeError('failed-precondition', `read ${path}`, { cause });
   }

@@ -4,7 +4,7 @@ import { endProcess } from './end-process.ts';
 import { readStackState, removeStackState, supervisorPaths } from './stack-state.ts';
 
 /** The supervisor itself waits 22 s for its services, and then for NATS. */
-const supervisorGraceMs = 50_000;
+export const supervisorGraceMs = 50_000;
 const childGraceMs = 22_000;
 
 /**

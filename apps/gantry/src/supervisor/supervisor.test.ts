@@ -1,13 +1,21 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { completeConfig } from '@gantry/config';
-import { identifyProcess, isRunning } from '@gantry/host';
+import { identifyProcess, isRunning, tryLockFile } from '@gantry/host';
 import { testDir } from '../testing-dir.ts';
 import { expectedInstances, planServices } from './child-plan.ts';
 import { type KeepOptions, keepRunning } from './keep-running.ts';
 import { rotateLog } from './log-file.ts';
+import { runSupervisor } from './run-supervisor.ts';
 import { readStackState, runningStack, writeStackState } from './stack-state.ts';
 import { stopStack } from './stop-stack.ts';
 
@@ -181,4 +189,28 @@ test('a state file that was damaged is told with its path', async (t) => {
   const config = completeConfig({ state_dir: testDir(t) });
   writeFileSync(join(config.state_dir, 'supervisor.json'), '{');
   await assert.rejects(readStackState(config), /supervisor\.json/);
+});
+
+test('two stacks never share a root_dir, nor a state_dir', async (t) => {
+  const dir = testDir(t);
+  const config = completeConfig({ state_dir: join(dir, 'run'), root_dir: dir });
+  const { signal } = new AbortController();
+  const start = (): Promise<void> =>
+    runSupervisor({
+      config,
+      configFile: undefined,
+      compact: false,
+      report: () => undefined,
+      signal,
+    });
+  for (const [file, message] of [
+    ['owner.lock', /^root_dir \S+ is in use by a stack with another state_dir/],
+    ['run/supervisor.lock', /another supervisor runs there$/],
+  ] as const) {
+    mkdirSync(config.state_dir, { recursive: true });
+    const held = tryLockFile(join(dir, file));
+    assert.ok(held, file);
+    await assert.rejects(start(), { kind: 'already-exists', message });
+    await held[Symbol.asyncDispose]();
+  }
 });

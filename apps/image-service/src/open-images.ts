@@ -20,6 +20,7 @@ import { type ImportedImage, type ImportFrom, importImages } from './import/impo
 import { layerLimits } from './layers/layer-limits.ts';
 import { UnpackPool } from './layers/unpack-pool.ts';
 import type { Clock, DiskUsage } from './ports.ts';
+import { KnownAnswers } from './registry/known-answers.ts';
 import { nodeCredentials } from './registry/node-credentials.ts';
 import { RegistrySource } from './registry/registry-source.ts';
 import { ContentStore } from './store/content-store.ts';
@@ -117,6 +118,7 @@ export async function openImages(options: OpenOptions): Promise<Images> {
     configPath: config.images.registry_config_path,
     progressTimeoutMs: config.images.pull_progress_timeout_ms,
     backoffMs,
+    known: new KnownAnswers(clock),
     cached: (digest: Parameters<ContentStore['read']>[0]) => content.read(digest),
   };
   const puller = new ImagePuller({

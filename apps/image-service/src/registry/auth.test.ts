@@ -108,13 +108,14 @@ test('a token is fetched for the scope that is asked for, and kept for the pull'
 }, async (t) => {
   const registry = await startRegistry(t);
   await registry.push(image, 'app', 'v1');
+  let token = 'abc';
   const tokens = await startProxy(t, registry.host, ({ request, response, path }) => {
     const isAllowed = request.headers.authorization === basic;
     assert.equal(path, '/token?service=lab&scope=repository%3Aapp%3Apull');
-    response.writeHead(isAllowed ? 200 : 403).end(JSON.stringify({ access_token: 'abc' }));
+    response.writeHead(isAllowed ? 200 : 403).end(JSON.stringify({ access_token: token }));
   });
   const proxy = await startProxy(t, registry.host, ({ request, response, forward }) => {
-    if (request.headers.authorization === 'Bearer abc') {
+    if (request.headers.authorization === `Bearer ${token}`) {
       forward();
     } else {
       const challenge = `Bearer realm="http://${tokens.host}/token",service="lab",scope="repository:app:pull"`;
@@ -132,6 +133,22 @@ test('a token is fetched for the scope that is asked for, and kept for the pull'
   for (const headers of proxy.headers) {
     assert.notEqual(headers.authorization, basic);
   }
+
+  // The next pull of the same repository, with the same credentials, asks once.
+  const asked = proxy.requests.length;
+  assert.equal(await images.puller.pull(name, { signal, credentials: user }), image.id);
+  assert.deepEqual(proxy.requests.slice(asked), ['GET /v2/app/manifests/v1']);
+  assert.equal(tokens.requests.length, 2);
+  // One that brings nothing, or something else, gets nothing of it.
+  await assert.rejects(images.puller.pull(name, { signal }), { kind: 'unauthenticated' });
+  const wrong = { ...user, password: 'wrong' };
+  await assert.rejects(images.puller.pull(name, { signal, credentials: wrong }), {
+    kind: 'unauthenticated',
+  });
+  // What the registry takes no longer is fetched anew.
+  token = 'def';
+  assert.equal(await images.puller.pull(name, { signal, credentials: user }), image.id);
+  assert.equal(tokens.requests.length, 5);
 });
 
 test('a redirect to another host gets no Authorization', { skip }, async (t) => {

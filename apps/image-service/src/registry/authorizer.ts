@@ -1,66 +1,91 @@
 import { RuntimeError } from '@gantry/errors';
-import { looseObject, optional, safeParse, string } from 'valibot';
+import { looseObject, number, optional, safeParse, string } from 'valibot';
 import type { Credentials } from '../ports.ts';
 import { type Challenge, parseChallenge } from './challenge.ts';
 import { type HttpClient, type HttpOptions, readBody } from './http.ts';
+import type { Asker, KnownAnswers } from './known-answers.ts';
 
 const maxTokenBytes = 1 << 20;
 const tokenAnswer = looseObject({
   token: optional(string()),
   access_token: optional(string()),
+  expires_in: optional(number()),
 });
+/** Of a token that does not say so (distribution: token.md), and of a password. */
+const defaultLifetimeMs = 60_000;
+
+interface Answer {
+  readonly header: string;
+  readonly lifetimeMs: number;
+}
 
 /**
  * Meets the challenges of one endpoint for one repository (distribution spec:
- * token authentication). Keeps what it got for the time of a pull.
+ * token authentication). Keeps what it got for the time of a pull, and what has
+ * worked for those that follow.
  */
 export class Authorizer {
   readonly #http: HttpClient;
   readonly #credentials: Credentials | undefined;
-  readonly #repository: string;
-  #header: Promise<string> | undefined;
+  readonly #asker: Asker;
+  readonly #known: KnownAnswers;
+  #answer: Promise<Answer> | undefined;
 
-  /** `credentials` are meant for this endpoint and are sent to it, and to the token server it names. */
-  constructor(http: HttpClient, credentials: Credentials | undefined, repository: string) {
+  /** The credentials are meant for this endpoint and are sent to it, and to the token server it names. */
+  constructor(http: HttpClient, asker: Asker, known: KnownAnswers) {
     this.#http = http;
-    this.#credentials = credentials;
-    this.#repository = repository;
-    if (credentials !== undefined && credentials.registryToken !== '') {
-      this.#header = Promise.resolve(`Bearer ${credentials.registryToken}`);
-    }
+    this.#credentials = asker.credentials;
+    this.#asker = asker;
+    this.#known = known;
   }
 
-  /** The Authorization header that has worked, if any is needed. */
-  current(): Promise<string> | undefined {
-    return this.#header;
+  /** The Authorization header to be sent now, if any is known to be needed. */
+  async current(): Promise<string | undefined> {
+    if (this.#answer !== undefined) {
+      return (await this.#answer).header;
+    }
+    const token = this.#credentials?.registryToken ?? '';
+    return token === '' ? this.#known.find(this.#asker) : `Bearer ${token}`;
+  }
+
+  /** What was sent has been taken. */
+  async worked(): Promise<void> {
+    if (this.#answer !== undefined) {
+      const { header, lifetimeMs } = await this.#answer;
+      if (this.#known.find(this.#asker) !== header) {
+        this.#known.remember(this.#asker, header, lifetimeMs);
+      }
+    }
   }
 
   /** Answers a 401. False when nothing more can be offered. */
   async meet(header: string | undefined, options: HttpOptions): Promise<boolean> {
+    this.#known.forget(this.#asker);
     const challenge = parseChallenge(header);
     const isBasic = challenge?.scheme === 'basic';
     if (challenge === undefined || (isBasic && basicOf(this.#credentials) === undefined)) {
       return false;
     }
-    const pending = this.#answer(challenge, options);
+    const pending = this.#meet(challenge, options);
     // A failed attempt must not stand in the way of the next.
     pending.catch(() => {
-      this.#header = undefined;
+      this.#answer = undefined;
     });
-    this.#header = pending;
+    this.#answer = pending;
     await pending;
     return true;
   }
 
-  async #answer(challenge: Challenge, options: HttpOptions): Promise<string> {
+  async #meet(challenge: Challenge, options: HttpOptions): Promise<Answer> {
     if (challenge.scheme === 'basic') {
-      return basicOf(this.#credentials) ?? '';
+      return { header: basicOf(this.#credentials) ?? '', lifetimeMs: defaultLifetimeMs };
     }
     const realm = URL.parse(challenge.realm);
     if (realm === null || !/^https?:$/.test(realm.protocol)) {
       throw new RuntimeError('unauthenticated', 'the registry names a token server that is no URL');
     }
-    const scope = challenge.scope === '' ? `repository:${this.#repository}:pull` : challenge.scope;
+    const scope =
+      challenge.scope === '' ? `repository:${this.#asker.repository}:pull` : challenge.scope;
     const credentials = this.#credentials;
     const answer =
       credentials !== undefined && credentials.identityToken !== ''
@@ -82,7 +107,7 @@ export class Authorizer {
         `token server ${realm.host} answered ${answer.status}: check the credentials`,
       );
     }
-    return `Bearer ${parseToken(body, realm.host)}`;
+    return parseToken(body, realm.host);
   }
 }
 
@@ -114,7 +139,7 @@ function refreshRequest(url: URL, service: string, scope: string, credentials: C
   } as const;
 }
 
-function parseToken(body: Buffer, host: string): string {
+function parseToken(body: Buffer, host: string): Answer {
   let value: unknown;
   try {
     value = JSON.parse(body.toString('utf8'));
@@ -126,7 +151,9 @@ function parseToken(body: Buffer, host: string): string {
   if (token === '' || /[^\x21-\x7e]/.test(token)) {
     throw new RuntimeError('unauthenticated', `token server ${host} sent no token`);
   }
-  return token;
+  const seconds = result.success ? result.output.expires_in : undefined;
+  const lifetimeMs = seconds === undefined ? defaultLifetimeMs : seconds * 1000;
+  return { header: `Bearer ${token}`, lifetimeMs };
 }
 
 function basicOf(credentials: Credentials | undefined): string | undefined {

@@ -5,6 +5,7 @@ import type { Credentials } from '../ports.ts';
 import { Authorizer } from './authorizer.ts';
 import type { Endpoint } from './hosts-toml.ts';
 import { type HttpAnswer, HttpClient, type HttpOptions } from './http.ts';
+import type { KnownAnswers } from './known-answers.ts';
 import { RegistryError, registryError } from './registry-error.ts';
 
 export interface EndpointOptions {
@@ -13,6 +14,8 @@ export interface EndpointOptions {
   /** The host of the image's name, told to mirrors as `?ns=`. */
   readonly registry: string;
   readonly credentials: Credentials | undefined;
+  /** What earlier pulls have found out. */
+  readonly known: KnownAnswers;
   /** First pause between tries, doubled each time. */
   readonly backoffMs: number;
 }
@@ -33,7 +36,8 @@ export class EndpointClient {
     this.#http = new HttpClient(endpoint);
     // Credentials are for the registry that the image is named after, not for whoever mirrors it.
     const credentials = endpoint.isUpstream ? options.credentials : undefined;
-    this.#authorizer = new Authorizer(this.#http, credentials, options.repository);
+    const asker = { base: endpoint.base, repository: options.repository, credentials };
+    this.#authorizer = new Authorizer(this.#http, asker, options.known);
   }
 
   /**
@@ -77,6 +81,7 @@ export class EndpointClient {
         options,
       );
       if (answer.status >= 200 && answer.status < 300) {
+        await this.#authorizer.worked();
         return answer;
       }
       const challenge = answer.headers['www-authenticate'];

@@ -26,6 +26,7 @@ import { blobStream } from './blob-stream.ts';
 import { EndpointClient } from './endpoint-client.ts';
 import { findEndpoints } from './find-endpoints.ts';
 import { type HttpAnswer, type HttpOptions, readBody } from './http.ts';
+import type { KnownAnswers } from './known-answers.ts';
 import { RegistryError, registryUnavailable } from './registry-error.ts';
 
 export interface RegistryOptions {
@@ -34,6 +35,8 @@ export interface RegistryOptions {
   readonly progressTimeoutMs: number;
   /** First pause between tries, doubled each time. */
   readonly backoffMs: number;
+  /** What has met the challenges of registries lately. */
+  readonly known: KnownAnswers;
   /** A document that is in the content store already, so that it need not be fetched. */
   readonly cached?: (digest: Digest) => Promise<Buffer | undefined>;
 }
@@ -237,6 +240,7 @@ export class RegistrySource implements ImageSource {
           registry: host,
           credentials: this.#credentials,
           backoffMs: this.#options.backoffMs,
+          known: this.#options.known,
         }),
     );
   }

@@ -3,16 +3,20 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Disk } from './build-disk.ts';
 
+export interface Boot {
+  readonly disk: Disk;
+  /** Further arguments of the kernel. */
+  readonly kernelArgs: readonly string[];
+  /** Gets each line of the console. */
+  readonly onLine: (line: string) => void;
+  readonly limitMs: number;
+}
+
 /**
- * Boots the disk under software emulation, with no network beyond itself, and
- * gives each line of its console to `onLine` until it has powered off. Rejects
- * when it takes longer than `limitMs`.
+ * Boots the disk under software emulation, with no network beyond itself, until
+ * it has powered off. Rejects when it takes longer than `limitMs`.
  */
-export async function boot(
-  disk: Disk,
-  onLine: (line: string) => void,
-  limitMs: number,
-): Promise<void> {
+export async function boot({ disk, kernelArgs, onLine, limitMs }: Boot): Promise<void> {
   const machine = spawn(
     'qemu-system-x86_64',
     [
@@ -20,7 +24,10 @@ export async function boot(
       ...['-nographic', '-no-reboot', '-nodefaults', '-serial', 'stdio', '-nic', 'none'],
       ...['-kernel', disk.kernel, '-initrd', disk.initrd],
       '-append',
-      'root=/dev/vda rw console=ttyS0 quiet systemd.unified_cgroup_hierarchy=1 mitigations=off nokaslr',
+      [
+        'root=/dev/vda rw console=ttyS0 quiet systemd.unified_cgroup_hierarchy=1 mitigations=off nokaslr',
+        ...kernelArgs,
+      ].join(' '),
       ...['-drive', `file=${disk.image},if=virtio,format=raw,cache=unsafe`],
       ...['-device', 'virtio-rng-pci'],
     ],

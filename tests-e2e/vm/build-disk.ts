@@ -4,6 +4,12 @@ import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
 import { run } from '@gantry/host';
+import {
+  configureSelinux,
+  containerPolicyScript,
+  labelCommand,
+  policyTools,
+} from './selinux-policy.ts';
 
 /** What the machine is made of; a change makes it anew. */
 const suite = 'bookworm';
@@ -11,9 +17,15 @@ const packages = [
   ...['systemd', 'systemd-sysv', 'dbus', 'udev', 'kmod', 'linux-image-amd64', 'initramfs-tools'],
   ...['iproute2', 'iptables', 'procps', 'ca-certificates'],
   ...['runc', 'crun', 'conmon', 'containernetworking-plugins', 'nats-server', 'catatonit'],
+  // critest calls sudo to load its profiles.
+  ...['apparmor', 'sudo'],
+  ...['selinux-policy-default', 'policycoreutils', 'selinux-utils', ...policyTools],
 ];
 /** Tools of the developer that nothing in the machine runs. */
 const leftOut = ['@biomejs', '@bufbuild/buf*', '@nx', 'nx', '@oxlint*', 'oxlint*', '@typescript'];
+
+/** Fills the cache that ./gantry uses; the mount of /proc ends with the namespace. */
+const warmScript = `mount -t proc proc /proc && cd /opt/gantry && NODE_COMPILE_CACHE=$PWD/node_modules/.cache/compile node_modules/.bin/node --disable-warning=ExperimentalWarning tests-e2e/vm/inside/warm.ts`;
 
 const installMs = 20 * 60_000;
 
@@ -24,18 +36,26 @@ export interface Disk {
   readonly initrd: string;
 }
 
-/** Makes the disk in `dir`. The plain Debian is kept in the user's cache. */
+/**
+ * Makes the disk in `dir`. The plain Debian is kept in the user's cache. `files` are
+ * copied to the machine, directories with all in them, by their path there.
+ */
 export async function buildDisk(
   dir: string,
   repository: string,
-  testImages: string,
+  files: Readonly<Record<string, string>>,
 ): Promise<Disk> {
   const debian = await debianRoot();
   const root = join(dir, 'root');
   await must('cp', ['-a', '--reflink=auto', debian, root]);
   await copyCheckout(repository, join(root, 'opt/gantry'));
-  await cp(testImages, join(root, 'opt/test-images'), { recursive: true });
+  for (const [path, source] of Object.entries(files)) {
+    await cp(source, join(root, path), { recursive: true });
+  }
   await configure(root);
+  await must('unshare', ['--mount', 'chroot', root, 'sh', '-c', warmScript]);
+  const [label = '', ...labelArgs] = labelCommand(root);
+  await must(label, labelArgs);
   const disk = {
     image: join(dir, 'disk.img'),
     kernel: join(dir, 'vmlinuz'),
@@ -50,7 +70,7 @@ export async function buildDisk(
 
 async function debianRoot(): Promise<string> {
   const recipe = createHash('sha256')
-    .update([suite, ...packages].join(' '))
+    .update([suite, ...packages, containerPolicyScript].join(' '))
     .digest('hex');
   const cache = join(homedir(), '.cache/gantry-tests');
   const root = join(cache, `vm-${recipe.slice(0, 12)}`);
@@ -65,6 +85,8 @@ async function debianRoot(): Promise<string> {
       unfinished,
       mirror(),
     ]);
+    await must('chroot', [unfinished, 'sh', '-c', containerPolicyScript]);
+    await must('chroot', [unfinished, 'apt-get', 'clean']);
     await rename(unfinished, root);
   }
   return root;
@@ -115,6 +137,7 @@ WantedBy=default.target
   await systemctl('enable', 'gantry-test.service');
   // A login prompt hangs up whoever has the console.
   await systemctl('mask', 'serial-getty@ttyS0.service');
+  await configureSelinux(root);
 }
 
 function bootFile(root: string, pattern: string): string {

@@ -1,68 +1,99 @@
 /*
- * A pod's life on a host that this one is not: a Debian in a virtual machine
- * under software emulation, with cgroup v2, systemd, its own kernel, and Gantry
- * as the systemd unit of deploy/. Functions only: it is ten times slower.
+ * What this host is not: a Debian in a virtual machine under software emulation,
+ * with cgroup v2, systemd, its own kernel with AppArmor and SELinux, and Gantry as
+ * the systemd unit of deploy/. Functions only: it is ten times slower.
  *
- *   node tests-e2e/vm/run.ts
+ *   node tests-e2e/vm/run.ts [apparmor] [selinux]
  */
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { arch, env, exit, getuid, stderr, stdout } from 'node:process';
+import { arch, argv, env, exit, getuid, stderr, stdout } from 'node:process';
 import { findTool } from '@gantry/host';
+import { buildCritest } from '../setup/critest.ts';
 import { buildTestImages } from '../setup/images.ts';
 import { boot } from './boot.ts';
-import { buildDisk } from './build-disk.ts';
+import { buildDisk, type Disk } from './build-disk.ts';
 
 const repository = dirname(dirname(import.meta.dirname));
-const limitMs = 20 * 60_000;
+/** Several times what a boot and its tests take on an idle host. */
+const limitMs = 40 * 60_000;
 /** What the machine prints before the counts of its tests. */
 const mark = 'GANTRY-VM-COUNTS ';
 
+/** One boot of the machine each, for a kernel runs with one of the two. */
+const boots = {
+  apparmor: { lsm: 'security=apparmor', tests: ['systemd', 'apparmor', 'critest'] },
+  selinux: { lsm: 'security=selinux selinux=1', tests: ['selinux', 'critest'] },
+} as const;
+
+type Name = keyof typeof boots;
+const isName = (text: string): text is Name => Object.hasOwn(boots, text);
+
 async function main(): Promise<number> {
-  if (getuid?.() !== 0) {
-    stderr.write('vm: not root: debootstrap makes device nodes\n');
+  const asked = argv.slice(2).filter(isName);
+  if (asked.length < argv.length - 2) {
+    stderr.write(`vm: boots are ${Object.keys(boots).join(', ')}\n`);
     return 1;
   }
-  if (arch !== 'x64') {
-    stderr.write(
-      `vm: the machine is an x86-64 one, and its programs come from this host: ${arch}\n`,
-    );
-    return 1;
-  }
-  const tools = { 'qemu-system-x86_64': 'qemu-system-x86', debootstrap: 'debootstrap' };
-  const missing = Object.entries(tools).filter(([tool]) => findTool(tool) === undefined);
-  if (missing.length > 0) {
-    const names = missing.map(([, name]) => name).join(' ');
-    stderr.write(`vm: missing tools: apt-get install --no-install-recommends ${names}\n`);
+  const problem = whyNot();
+  if (problem !== undefined) {
+    stderr.write(`vm: ${problem}\n`);
     return 1;
   }
   const dir = await mkdtemp('/var/tmp/gantry-vm-');
   try {
     const images = join(dir, 'images');
     await buildTestImages(images);
+    const programs = buildCritest();
     stdout.write('vm: making the disk\n');
-    const disk = await buildDisk(dir, repository, images);
-    stdout.write('vm: booting\n');
-    return await runTests(disk);
+    const disk = await buildDisk(dir, repository, {
+      'opt/test-images': images,
+      ...(programs && {
+        'opt/programs/critest': programs.critest,
+        'opt/programs/ginkgo': programs.ginkgo,
+      }),
+    });
+    let worst = 0;
+    for (const name of asked.length === 0 ? Object.keys(boots).filter(isName) : asked) {
+      stdout.write(`vm: booting with ${name}\n`);
+      worst = Math.max(worst, await runTests(disk, name));
+    }
+    return worst;
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
 }
 
-async function runTests(disk: Parameters<typeof boot>[0]): Promise<number> {
+/** Why this host can't make the machine; undefined where it can. */
+function whyNot(): string | undefined {
+  if (getuid?.() !== 0) {
+    return 'not root: debootstrap makes device nodes';
+  }
+  if (arch !== 'x64') {
+    return `the machine is an x86-64 one, and its programs come from this host: ${arch}`;
+  }
+  const tools = { 'qemu-system-x86_64': 'qemu-system-x86', debootstrap: 'debootstrap' };
+  const missing = Object.entries(tools).filter(([tool]) => findTool(tool) === undefined);
+  return missing.length === 0
+    ? undefined
+    : `missing tools: apt-get install --no-install-recommends ${missing.map(([, name]) => name).join(' ')}`;
+}
+
+async function runTests(disk: Disk, name: Name): Promise<number> {
   let counts: { readonly failed: number; readonly passed: number } | undefined;
-  const print = (line: string) => {
-    const text = line.replaceAll(/[^\x20-\x7e✔✖ℹ▶]/g, '');
+  const onLine = (line: string) => {
+    const text = line.replaceAll(/[^\x20-\x7e✔✖ℹ▶﹣]/g, '');
     if (text.startsWith(mark)) {
       counts = JSON.parse(text.slice(mark.length)) as typeof counts;
     } else {
       stdout.write(`${text}\n`);
     }
   };
-  await boot(disk, print, limitMs);
+  const { lsm, tests } = boots[name];
+  await boot({ disk, kernelArgs: [lsm, `gantry.tests=${tests.join(',')}`], onLine, limitMs });
   if (counts === undefined) {
-    stderr.write('vm: the machine ended before its tests did\n');
+    stderr.write(`vm: the machine with ${name} ended before its tests did\n`);
     return 1;
   }
   const directory = env['GANTRY_TEST_COUNTS'];

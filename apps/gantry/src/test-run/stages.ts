@@ -38,7 +38,7 @@ export const stages: readonly Stage[] = [
 export const stagesOnRequest: readonly Stage[] = [
   {
     name: 'vm',
-    about: "a pod's life in a virtual machine with systemd and cgroup v2",
+    about: 'systemd, cgroup v2, AppArmor and SELinux, in a virtual machine',
     run: (context) => counted(context, ['tests-e2e/vm/run.ts']),
   },
   {

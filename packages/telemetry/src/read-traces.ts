@@ -91,8 +91,11 @@ export function readTraces(query: TraceQuery): TraceTree[] {
 function isThere(file: string): boolean {
   try {
     return statSync(file, { throwIfNoEntry: false }) !== undefined;
-  } catch (cause) {
-    throw new RuntimeError('permission-denied', `read ${file}: run it again with sudo`, { cause });
+  } catch {
+    throw new RuntimeError(
+      'permission-denied',
+      `read ${file}: it must be root. Run it again with sudo`,
+    );
   }
 }
 

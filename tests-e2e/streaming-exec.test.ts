@@ -36,8 +36,14 @@ async function pidsWith(command: string): Promise<string[]> {
   const lines = Buffer.from(stdout).toString().split('\n');
   return lines
     .map((line) => /^\s*(\d+)\s+(.*)$/.exec(line))
-    .filter((match) => match?.[2] === command)
+    .filter((match) => match?.[2] === command || isWithin(match?.[2] ?? '', command))
     .map((match) => match?.[1] ?? '');
+}
+
+/** The busybox of Debian 13 runs a program of its own in the shell's process: `{head} sh -c head ...`. */
+function isWithin(line: string, command: string): boolean {
+  const [program = ''] = command.split(' ');
+  return line.startsWith(`{${program}} `) && line.includes(command);
 }
 
 async function countOf(command: string): Promise<number> {

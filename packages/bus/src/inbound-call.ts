@@ -2,7 +2,7 @@ import { RuntimeError } from '@gantry/errors';
 import { BodyAssembler, cutBody } from './body.ts';
 import { frameCost, ReceiveWindow, SendWindow } from './flow.ts';
 import { encodeFrame, type Frame, type Part } from './frame.ts';
-import { acceptMs, beatMs, callerSilenceMs } from './limits.ts';
+import { acceptMs, beatMs, hungMs } from './limits.ts';
 import type { Link } from './link.ts';
 
 const nothing = new Uint8Array(0);
@@ -115,8 +115,8 @@ export class InboundCall implements CallContext {
   /** Beats, and looks for a caller that is silent. */
   tick(now: number, lateMs: number): void {
     this.#heardAt += lateMs;
-    if (now - this.#heardAt > callerSilenceMs) {
-      this.leave('the caller is gone');
+    if (now - this.#heardAt > hungMs) {
+      this.leave('the caller hangs');
     } else if (now - this.#sentAt >= beatMs) {
       this.#send(nothing, { type: 'beat' });
     }

@@ -10,11 +10,14 @@ export const acceptMs = 2;
 /** After so long without a word a caller asks the server whether the instance that has its call is still connected. */
 export const probeMs = 500;
 
-/** A caller that has heard nothing for this long takes the service for dead. */
+/** A caller that has not heard for this long that any instance has its call takes the service for dead. */
 export const serviceSilenceMs = 3500;
 
-/** A handler whose caller has not answered its beats for this long is aborted. */
-export const callerSilenceMs = 4500;
+/**
+ * One side that the server knows to be connected still, and that says nothing for this long, counts as dead: it hangs. A busy
+ * host or a slow disk holds a process up for seconds, and its work must not be torn up for that.
+ */
+export const hungMs = 20_000;
 
 /** What one side may send of a call beyond what the other side has taken. */
 export const windowBytes = 2 << 20;

@@ -6,7 +6,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Bus } from './bus.ts';
 import type { RawHandlers } from './handler.ts';
-import { beatMs, callerSilenceMs, probeMs, serviceSilenceMs, tickMs } from './limits.ts';
+import { beatMs, hungMs, probeMs, serviceSilenceMs, tickMs } from './limits.ts';
 import { startTestNats, type TestNats } from './testing.ts';
 
 const method = 'runtime.v1.RuntimeService/StopPodSandbox';
@@ -80,9 +80,9 @@ const ended = { kind: 'unavailable', message: /the service ended while it worked
 
 const isConnected = (bus: Bus) => (): boolean => bus.connected;
 
-test('silence is noticed within 5 s', () => {
-  assert.ok(Math.max(serviceSilenceMs, callerSilenceMs) + tickMs < 5000);
-  assert.ok(2 * (beatMs + tickMs) < serviceSilenceMs, 'a beat may be late');
+test('a service that is gone is noticed within 5 s, and one that is slow is not taken for it', () => {
+  assert.ok(serviceSilenceMs + tickMs < 5000);
+  assert.ok(10 * (beatMs + tickMs) < hungMs, 'beats may be late');
   assert.ok(probeMs + tickMs < 1000, 'a kill is noticed within a second');
 });
 
@@ -114,8 +114,8 @@ describe('liveness', { concurrency: true }, () => {
     const rejected = assert.rejects(answer, ended).finally(() => {
       over = true;
     });
-    // Longer than the silence that would end the call on either side: the beats keep it.
-    await delay(5500);
+    // Longer than the silence that would end a call that nobody has taken: the beats keep it.
+    await delay(serviceSilenceMs + 2000);
     assert.equal(over, false);
     assert.equal(child.output().includes('aborted'), false);
     const killedAt = performance.now();
@@ -170,10 +170,10 @@ describe('liveness', { concurrency: true }, () => {
     next.catch(() => undefined);
 
     child.process.kill('SIGSTOP');
-    // Long enough for a look of the caller whether it is still there, and far from being silence.
-    await delay(probeMs + tickMs);
+    // As long as a slow disk may hold it up: the caller has looked whether it is still there, and it is.
+    await delay(serviceSilenceMs + 2000);
     child.process.kill('SIGCONT');
-    await delay(serviceSilenceMs);
+    await delay(probeMs + tickMs);
 
     assert.equal(over, false);
     assert.equal(child.output().includes('aborted'), false);
@@ -205,7 +205,7 @@ describe('liveness', { concurrency: true }, () => {
     // Its inbox is still there, so that only the missing answers to the beats tell.
     child.process.kill('SIGSTOP');
 
-    assert.equal((await aborted).message, 'the caller is gone');
+    assert.equal((await aborted).message, 'the caller hangs');
   });
 
   test('a kill of NATS ends calls on both sides; all work again when it is back', async (t) => {

@@ -3,7 +3,7 @@ import type { Msg } from '@nats-io/transport-node';
 import { BodyAssembler, cutBody } from './body.ts';
 import { frameCost, ReceiveWindow, SendWindow } from './flow.ts';
 import { decodeReply, encodeFrame, encodeRequest, type Frame, type Part } from './frame.ts';
-import { probeMs, serviceSilenceMs } from './limits.ts';
+import { hungMs, probeMs, serviceSilenceMs } from './limits.ts';
 import type { Link } from './link.ts';
 import { instanceOfCall, type ServiceSubjects } from './subjects.ts';
 
@@ -167,7 +167,7 @@ export class OutboundCall {
   /** Looks for silence. `lateMs` is how long this process itself was away. */
   tick(now: number, lateMs: number): void {
     this.#heardAt += lateMs;
-    if (now - this.#heardAt > serviceSilenceMs) {
+    if (now - this.#heardAt > (this.#address === undefined ? serviceSilenceMs : hungMs)) {
       this.abandon(
         new RuntimeError('unavailable', `${this.#label}: the service fell silent while it worked`),
       );
@@ -179,7 +179,7 @@ export class OutboundCall {
 
   /**
    * A process that was killed has no connection any more: the server answers for it at once. One that hangs or is
-   * paused keeps its connection, so that nothing comes back, and only its silence tells.
+   * paused keeps its connection, so that nothing comes back, and only a long silence tells.
    */
   #probe(): void {
     if (this.#address !== undefined) {

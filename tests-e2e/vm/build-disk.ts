@@ -17,6 +17,7 @@ const packages = [
   ...['systemd', 'systemd-sysv', 'dbus', 'udev', 'kmod', 'linux-image-amd64', 'initramfs-tools'],
   ...['iproute2', 'iptables', 'procps', 'ca-certificates'],
   ...['runc', 'crun', 'conmon', 'containernetworking-plugins', 'nats-server', 'catatonit'],
+  'criu',
   // critest calls sudo to load its profiles.
   ...['apparmor', 'sudo'],
   ...['selinux-policy-default', 'policycoreutils', 'selinux-utils', ...policyTools],

@@ -3,7 +3,7 @@
  * with cgroup v2, systemd, its own kernel with AppArmor and SELinux, and Gantry as
  * the systemd unit of deploy/. Functions only: it is ten times slower.
  *
- *   node tests-e2e/vm/run.ts [apparmor] [selinux]
+ *   node tests-e2e/vm/run.ts [apparmor] [checkpoint] [selinux]
  */
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -24,6 +24,7 @@ const mark = 'GANTRY-VM-COUNTS ';
 /** One boot of the machine each, for a kernel runs with one of the two. */
 const boots = {
   apparmor: { lsm: 'security=apparmor', tests: ['systemd', 'apparmor', 'critest'] },
+  checkpoint: { lsm: 'security=apparmor', tests: ['checkpoint'] },
   selinux: { lsm: 'security=selinux selinux=1', tests: ['selinux', 'critest'] },
 } as const;
 

@@ -172,8 +172,22 @@ test('without a broker stops and removals go on; plugins are told of them later'
   assert.deepEqual((await service.call('listPodSandbox', {})).items, []);
   broker.told.length = 0;
   broker.isAway = false;
-  await until(() => broker.told.length === 2);
-  assert.deepEqual(broker.told, ['REMOVE_CONTAINER main', 'REMOVE_POD_SANDBOX']);
+  await until(() => broker.told.length === 3);
+  const removals = ['REMOVE_CONTAINER main', 'STOP_POD_SANDBOX', 'REMOVE_POD_SANDBOX'];
+  assert.deepEqual(broker.told, removals);
+});
+
+test('a pod that stopped without a broker is told of as such when it is back, not as one that runs', async (t) => {
+  const { service, broker } = await startPlugged(t);
+  const podSandboxId = await runPod(service);
+  broker.isAway = true;
+  await service.call('stopPodSandbox', { podSandboxId });
+  broker.told.length = 0;
+  broker.isAway = false;
+  await until(() => broker.told.length > 0);
+  assert.deepEqual(broker.told, ['STOP_POD_SANDBOX']);
+  const { records } = service.world;
+  await until(() => records.sandboxes.find(podSandboxId)?.facts.plugins === 'stopped');
 });
 
 test('a removal that a crash kept from plugins is told by the next instance, once', async (t) => {
@@ -188,6 +202,8 @@ test('a removal that a crash kept from plugins is told by the next instance, onc
   const second = await startOn(t, node);
   await until(() => broker.told.length > 0);
   await second.call('removePodSandbox', { podSandboxId });
+  // Behind the other one, where that is still being told.
+  await until(() => broker.told.includes('REMOVE_POD_SANDBOX'));
   const third = await startOn(t, node);
   await third.service.reconciliation.finished;
   const removals = broker.told.filter((event) => event.startsWith('REMOVE'));

@@ -91,8 +91,8 @@ export class AskedPlugins implements Plugins {
           const containers = this.#deps.records.containers.ofSandbox(sandbox.id);
           await Promise.all(containers.map(({ id }) => this.settled(id)));
           await this.#quietly(sandbox.id, async () => {
-            await this.#notifyPod(Event.STOP_POD_SANDBOX, sandbox);
-            this.#notePod(sandbox.id);
+            const pod = await podMessage(this.#deps.paths, sandbox);
+            await this.#nowOrLater({ event: Event.STOP_POD_SANDBOX, pod }, false);
           });
         },
       },
@@ -273,6 +273,9 @@ export class AskedPlugins implements Plugins {
 
   async #tellRemoval(request: MessageInitShape<typeof NotifyRequestSchema>): Promise<void> {
     const { update, owners } = await this.#deps.broker.notify(request, { patient: false });
+    if (request.event === Event.STOP_POD_SANDBOX) {
+      this.#notePod(request.pod?.id ?? '');
+    }
     if (update.length > 0) {
       await this.#exits.wanted(request.container?.id ?? '', { update, owners, evict: [] });
     }

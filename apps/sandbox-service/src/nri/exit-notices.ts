@@ -44,7 +44,9 @@ export class ExitNotices {
         const words = messageOf(error);
         this.#deps.log.warn({ container: id, error: words }, 'tell plugins of an exit');
         if (isKind(error, 'unavailable')) {
-          void this.#later(id, pauseMs);
+          this.#later(id, pauseMs).catch((cause: unknown) => {
+            this.#deps.log.warn({ container: id, error: messageOf(cause) }, 'try again later');
+          });
         }
       })
       .finally(() => {

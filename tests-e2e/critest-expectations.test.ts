@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Exception, judge, specCount } from './critest/expectations.ts';
-import type { SpecResult } from './critest/report.ts';
+import type { SpecResult } from './ginkgo/report.ts';
 
 const combination = { runtime: 'runc', infra: 'pause' } as const;
 const known: readonly Exception[] = [

@@ -1,6 +1,6 @@
 import { release } from 'node:os';
+import type { SpecResult } from '../ginkgo/report.ts';
 import { type Combination, nameOf } from './combination.ts';
-import type { SpecResult } from './report.ts';
 
 /** How many specs critest 1.36.0 has, benchmarks included; those of SELinux come only where it is on. */
 export const specCount = 122;

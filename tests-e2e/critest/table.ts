@@ -1,5 +1,5 @@
+import type { SpecResult } from '../ginkgo/report.ts';
 import type { Verdict } from './expectations.ts';
-import type { SpecResult } from './report.ts';
 
 export interface FinishedRun {
   readonly name: string;

@@ -11,7 +11,7 @@ import {
 const staging = 'gcr.io/k8s-staging-cri-tools';
 const e2eImages = 'registry.k8s.io/e2e-test-images';
 
-interface Recipe {
+export interface Recipe {
   readonly files: readonly ImageFile[];
   readonly config: ImageConfig;
 }
@@ -85,7 +85,7 @@ async function recipesOf(effectiveUidProgram: string): Promise<ReadonlyMap<strin
 }
 
 /** Busybox with a hard link for each applet, for a spec masks /bin/ls alone; and what Debian's busybox lacks. */
-async function busyboxFiles(): Promise<ImageFile[]> {
+export async function busyboxFiles(): Promise<ImageFile[]> {
   const busybox = await findDynamicBusybox();
   const pgrep = await plainProgram('pgrep', 'procps');
   const ipcs = await plainProgram('ipcs', 'util-linux');
@@ -145,7 +145,7 @@ async function findDynamicBusybox(): Promise<Program> {
     : findProgram({ ...request, ignoreInstalled: true });
 }
 
-function plainProgram(name: string, debianPackage: string): Promise<Program> {
+export function plainProgram(name: string, debianPackage: string): Promise<Program> {
   return findProgram({
     name,
     packages: [debianPackage],
@@ -154,7 +154,7 @@ function plainProgram(name: string, debianPackage: string): Promise<Program> {
   });
 }
 
-function withNginx(base: readonly ImageFile[], nginx: Program, port: number): ImageFile[] {
+export function withNginx(base: readonly ImageFile[], nginx: Program, port: number): ImageFile[] {
   const there = new Set(base.map((file) => file.path));
   return [
     ...base,
@@ -180,7 +180,7 @@ http {
   ];
 }
 
-function librariesOf(...programs: readonly Program[]): ImageFile[] {
+export function librariesOf(...programs: readonly Program[]): ImageFile[] {
   const byPath = new Map(programs.flatMap((p) => p.libraries).map((file) => [file.path, file]));
   return [...byPath.values()];
 }

@@ -37,8 +37,9 @@ export async function runIsolated(
     ],
     { ...options, stdio: 'inherit' },
   );
+  // unshare heeds no other signal while it waits; the namespaces end with it (--kill-child).
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => child.kill(signal));
+    process.on(signal, () => child.kill('SIGKILL'));
   }
   const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
   return code ?? 128 + (signal === null ? 0 : constants.signals[signal]);

@@ -17,21 +17,29 @@ const staging = [
 /** They are published under a version of their own: v0.36.3 for 1.36.3. */
 const stagingVersion = `v${kubernetesVersion.replace(/^1/, '0')}`;
 
+/** A scratch module in which the packages of Kubernetes can be built. */
+export const kubernetesModule: Readonly<Record<string, string>> = {
+  'go.mod': `module scratch
+
+go 1.26
+
+require k8s.io/kubernetes v${kubernetesVersion}
+
+${staging.map((name) => `replace k8s.io/${name} => k8s.io/${name} ${stagingVersion}`).join('\n')}
+`,
+};
+
+/** Options of the build: programs that know their version, and nothing of this host. */
+export const kubernetesBuild = [
+  '-trimpath',
+  `-ldflags=-s -w -X k8s.io/component-base/version.gitVersion=v${kubernetesVersion}`,
+] as const;
+
 /** Builds a kubelet where no earlier run did: nine minutes of one core. Undefined without a Go toolchain. */
 export function buildKubelet(): string | undefined {
-  const replaced = staging.map(
-    (name) => `replace k8s.io/${name} => k8s.io/${name} ${stagingVersion}`,
-  );
   return buildGoProgram({
     name: `kubelet-${kubernetesVersion}`,
-    files: {
-      'go.mod': `module scratch\n\ngo 1.26\n\nrequire k8s.io/kubernetes v${kubernetesVersion}\n\n${replaced.join('\n')}\n`,
-    },
-    command: [
-      'build',
-      '-trimpath',
-      `-ldflags=-s -w -X k8s.io/component-base/version.gitVersion=v${kubernetesVersion}`,
-      'k8s.io/kubernetes/cmd/kubelet',
-    ],
+    files: kubernetesModule,
+    command: ['build', ...kubernetesBuild, 'k8s.io/kubernetes/cmd/kubelet'],
   });
 }

@@ -65,6 +65,7 @@ export const commands: readonly CommandEntry[] = [
     options: [
       ['--vm', 'run a virtual machine with systemd, cgroup v2, AppArmor and SELinux'],
       ['--kubelet', 'run static pods with a kubelet, which is built first (needs Go)'],
+      ['--conformance', "run Kubernetes' tests of a node, which are built first (needs Go)"],
     ],
     load: async () => (await import('./commands/test.ts')).test,
   },

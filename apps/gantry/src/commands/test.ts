@@ -12,9 +12,9 @@ import { type Stage, stages, stagesOnRequest } from '../test-run/stages.ts';
 const root = join(import.meta.dirname, '../../../..');
 
 /**
- * `gantry test [--vm] [--kubelet] [STAGES...]`: its own set-up, then every stage until one fails; with
- * --vm or --kubelet those alone, or after the stages named. The last line of its output is
- * `N passed, N failed, N skipped`, also then.
+ * `gantry test [--vm] [--kubelet] [--conformance] [STAGES...]`: its own set-up, then every stage
+ * until one fails; with such an option those alone, or after the stages named. The last line of its
+ * output is `N passed, N failed, N skipped`, also then.
  */
 export async function test(invocation: Invocation): Promise<number> {
   requireRoot('test');

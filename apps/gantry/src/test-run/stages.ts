@@ -46,6 +46,11 @@ export const stagesOnRequest: readonly Stage[] = [
     about: 'a kubelet with static pods',
     run: (context) => counted(context, ['tests-e2e/kubelet/run.ts', ...reporterArgs()]),
   },
+  {
+    name: 'conformance',
+    about: "Kubernetes' own tests of a node, with a kubelet and an API server",
+    run: (context) => counted(context, ['tests-e2e/node-conformance/run.ts']),
+  },
 ];
 
 async function lint(context: StageContext): Promise<void> {

@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 
-/** How one spec of critest ended. */
+/** How one spec ended. */
 export interface SpecResult {
   /** The texts of its containers and its own, joined by spaces, as ginkgo shows it. */
   readonly name: string;
   readonly outcome: 'passed' | 'failed' | 'skipped';
   /** Why it failed or was skipped; empty for one that a filter left out. */
   readonly message: string;
-  /** Where in critest it failed, as file:line. */
+  /** Where in the suite it failed, as file:line. */
   readonly location: string;
   /** What it told on the way. */
   readonly output: string;

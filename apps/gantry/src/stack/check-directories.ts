@@ -19,7 +19,7 @@ export async function checkDirectories(config: Config, least = leastBytes): Prom
     if (availableBytes < least) {
       throw new RuntimeError(
         'resource-exhausted',
-        `${key} ${path}: no space left on device: ${availableBytes >> 10} KiB are free, and nothing can start with less than ${least >> 10}. Make room, or set ${key} in the config file`,
+        `${key} ${path}: no space left on device: ${Math.floor(availableBytes / 1024)} KiB are free, and nothing can start with less than ${Math.floor(least / 1024)}. Make room, or set ${key} in the config file`,
       );
     }
   }

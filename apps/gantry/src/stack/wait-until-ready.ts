@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Bus, connectBus } from '@gantry/bus';
 import type { Config } from '@gantry/config';
-import { messageOf, RuntimeError } from '@gantry/errors';
+import { kindOf, messageOf, RuntimeError } from '@gantry/errors';
 import { hasCode } from '@gantry/host';
 import { credentialsFile, gatherHealth, type HealthReport, natsServers } from '@gantry/service-kit';
 import { expectedInstances, type ServiceApp, serviceApps } from '../supervisor/child-plan.ts';
@@ -150,6 +150,10 @@ async function connect(options: ReadyOptions, begunMs: number, signal: AbortSign
     ]);
   } catch (error) {
     connecting.abort();
+    if (kindOf(error) === 'unauthenticated') {
+      const text = `${messageOf(error)}. It does not know the users of ${config.nats.credentials_dir}: is it the NATS of this stack?`;
+      throw new RuntimeError('unauthenticated', text);
+    }
     throw error;
   } finally {
     stopWatching.abort();

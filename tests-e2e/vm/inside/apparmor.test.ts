@@ -46,7 +46,7 @@ before(async () => {
   await startGantry();
   await writeFile(
     '/root/profiles',
-    'profile vm-no-tmp flags=(attach_disconnected) {\n  file,\n  deny /tmp/** w,\n}\n',
+    'profile vm-no-tmp flags=(attach_disconnected) {\n  file,\n  signal,\n  deny /tmp/** w,\n}\n',
   );
   await must(parser, '-r', '/root/profiles');
 });

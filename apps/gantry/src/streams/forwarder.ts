@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { messageOf, RuntimeError } from '@gantry/errors';
 import type { PortForwardClient } from '@gantry/remotecommand';
@@ -52,20 +53,23 @@ export class Forwarder implements AsyncDisposable {
   }
 
   async #carry(socket: Socket, remote: number): Promise<void> {
+    const tell = (error: unknown): void => {
+      this.#options.note(messageOf(error));
+      socket.destroy();
+    };
+    let connection: Duplex;
     try {
       const client = await this.#session();
-      const connection = await client.open(remote);
-      connection.on('error', (error) => {
-        this.#options.note(messageOf(error));
-        socket.destroy();
-      });
-      await Promise.all([pipeline(socket, connection), pipeline(connection, socket)]);
+      connection = await client.open(remote);
     } catch (error) {
-      socket.destroy();
-      if (socket.bytesWritten === 0 && !/premature close/i.test(messageOf(error))) {
-        this.#options.note(messageOf(error));
-      }
+      tell(error);
+      return;
     }
+    connection.on('error', tell);
+    // What went wrong has been told by the connection; a pipe only says that it broke.
+    await Promise.all([pipeline(socket, connection), pipeline(connection, socket)]).catch(() => {
+      socket.destroy();
+    });
   }
 
   #session(): Promise<PortForwardClient> {

@@ -175,6 +175,9 @@ function layerSamples(layer: LayerFigures | undefined): Sample[] {
   ];
 }
 
+// The kernel keeps limits of memory in whole pages, and tools compare with what it keeps.
+const pageBytes = 4096n;
+
 // What the kernel gives a cgroup that was told nothing.
 const defaultShares = 1024n;
 const defaultPeriodMicros = 100_000n;
@@ -183,6 +186,8 @@ const defaultPeriodMicros = 100_000n;
 function limitSamples(resources: LinuxContainerResources | undefined): Sample[] {
   const positive = (value: bigint | undefined): bigint =>
     value === undefined || value < 0n ? 0n : value;
+  const pages = (value: bigint | undefined): bigint =>
+    positive(value) - (positive(value) % pageBytes);
   const quota = positive(resources?.cpuQuota);
   const reservation = resources?.unified['memory.low'] ?? '';
   return [
@@ -194,7 +199,7 @@ function limitSamples(resources: LinuxContainerResources | undefined): Sample[] 
     ...(quota === 0n ? [] : ([{ name: 'container_spec_cpu_quota', value: quota }] as const)),
     {
       name: 'container_spec_memory_limit_bytes',
-      value: positive(resources?.memoryLimitInBytes),
+      value: pages(resources?.memoryLimitInBytes),
     },
     {
       name: 'container_spec_memory_reservation_limit_bytes',
@@ -202,7 +207,7 @@ function limitSamples(resources: LinuxContainerResources | undefined): Sample[] 
     },
     {
       name: 'container_spec_memory_swap_limit_bytes',
-      value: positive(resources?.memorySwapLimitInBytes),
+      value: pages(resources?.memorySwapLimitInBytes),
     },
   ];
 }

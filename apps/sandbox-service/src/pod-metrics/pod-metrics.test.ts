@@ -71,7 +71,7 @@ test('a pod shows its network, a container its cgroup, processes, layer and limi
   const { containerId: id } = await service.call('createContainer', {
     podSandboxId,
     config: containerConfig('main', {
-      linux: { resources: { cpuShares: 512n, cpuQuota: 20_000n, memoryLimitInBytes: 64n } },
+      linux: { resources: { cpuShares: 512n, cpuQuota: 20_000n, memoryLimitInBytes: 80_000_000n } },
     }),
     sandboxConfig: podConfig(),
   });
@@ -130,7 +130,7 @@ test('a pod shows its network, a container its cgroup, processes, layer and limi
     [`container_spec_cpu_shares{${base}}`]: 512,
     [`container_spec_cpu_period{${base}}`]: 100_000,
     [`container_spec_cpu_quota{${base}}`]: 20_000,
-    [`container_spec_memory_limit_bytes{${base}}`]: 64,
+    [`container_spec_memory_limit_bytes{${base}}`]: 79_998_976,
     [`container_network_receive_packets_dropped_total{${podBase},interface="eth0"}`]: 4,
     [`container_network_transmit_bytes_total{${podBase},interface="eth0"}`]: 5,
   };

@@ -48,8 +48,12 @@ export function explanationText(explanation: Explanation): string {
 }
 
 /** The last thing that went wrong: a failed operation, or a bad end. */
-function troubleOf({ facts, operations }: Explanation): string | undefined {
-  const last = operations.findLast((operation) => operation.outcome !== 'done');
+function troubleOf({ facts, operations, phase }: Explanation): string | undefined {
+  const last = operations.findLast(
+    (operation, at) =>
+      operation.outcome === null ||
+      (operation.outcome !== 'done' && !isOvercome(operation, operations.slice(at + 1), phase)),
+  );
   if (last !== undefined) {
     return operationTrouble(last);
   }
@@ -59,6 +63,14 @@ function troubleOf({ facts, operations }: Explanation): string | undefined {
   }
   const more = message === '' ? '' : `: ${message}`;
   return `its process ended with exit code ${exitCode} (${reason})${more}`;
+}
+
+/** It was tried again and went well. Of stops only failures are written down: there the end tells. */
+function isOvercome({ kind }: Operation, later: readonly Operation[], phase?: string): boolean {
+  return (
+    later.some((operation) => operation.kind === kind && operation.outcome === 'done') ||
+    (kind === 'stop-container' && phase !== 'running')
+  );
 }
 
 function operationTrouble({ kind, begunAt, outcome, error, trail }: Operation): string {

@@ -39,6 +39,24 @@ test('a failed step is told with its reason and what to do', () => {
   assert.match(text, /create +3 ms {2}failed: create: exec/);
 });
 
+test('what failed and then went well is no trouble any more', () => {
+  const failed = { ...operation, outcome: 'failed', error: 'start: no room' };
+  assert.match(
+    explanationText({ ...healthy, operations: [failed, operation] }),
+    /is running: nothing failed/,
+  );
+  assert.match(
+    explanationText({ ...healthy, operations: [operation, failed] }),
+    /why: {4}start: no room/,
+  );
+  const stop = { ...failed, kind: 'stop-container', error: 'it does not end' };
+  assert.match(explanationText({ ...healthy, operations: [stop] }), /why: {4}it does not end/);
+  assert.match(
+    explanationText({ ...healthy, phase: 'exited', operations: [stop] }),
+    /is exited: nothing failed/,
+  );
+});
+
 test('an operation that hangs is told with the step that it is at', () => {
   const hanging = { ...operation, outcome: null, endedAt: null, trail: [{ step: 'network' }] };
   assert.match(

@@ -11,12 +11,12 @@ interface Exception {
 const exceptions: readonly Exception[] = [
   {
     // They look for the kubelet's cgroups at the root of the hierarchies; a test's lie below its own.
-    spec: /\] Kubelet Cgroup Manager /,
-    message: /pod ran to completion|Told to stop trying/,
+    spec: /\] Kubelet (Cgroup Manager|PodOverhead handling) /,
+    message: /Told to stop trying|Timed out/,
   },
   {
     // The shell of Debian's busybox takes no variables such as `data-1`, and passes none on.
-    spec: /\] ConfigMap should be consumable via the environment /,
+    spec: /\] (ConfigMap|Secrets) should be consumable via the environment /,
     message: /data-1=value-1/,
   },
   {

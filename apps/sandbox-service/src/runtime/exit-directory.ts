@@ -25,7 +25,7 @@ export class ExitDirectory {
   /** Makes and mounts what is missing of it; costs two stats when nothing is. Records that lie in the plain directory move over. */
   async ensure(): Promise<void> {
     if (this.#ownBytes === undefined || !isMountPoint(this.path)) {
-      await mkdir(this.path, { recursive: true, mode: 0o755 });
+      await mkdir(this.path, { recursive: true, mode: 0o700 });
     }
     if (this.#ownBytes !== undefined && !isMountPoint(this.path)) {
       await using _lock = await lockFile(`${this.path}.lock`);
@@ -39,7 +39,7 @@ export class ExitDirectory {
     using stack = new DisposableStack();
     const flags = constants.O_RDONLY | constants.O_DIRECTORY;
     const below = stack.adopt(openSync(this.path, flags), closeSync);
-    await mountTmpfs({ target: this.path, sizeBytes, mode: 0o755 });
+    await mountTmpfs({ target: this.path, sizeBytes, mode: 0o700 });
     // What is covered now can still be reached by its descriptor.
     const covered = `/proc/self/fd/${String(below)}`;
     for (const name of (await readdir(covered)).filter(isRecord)) {

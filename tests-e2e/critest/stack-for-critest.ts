@@ -12,10 +12,14 @@ export interface CritestStack extends AsyncDisposable {
   readonly stack: Stack;
 }
 
-/** Starts a stack with the runtime and infra of `combination`, which pulls what critest wants from `registry`. */
+/**
+ * Starts a stack with the runtime and infra of `combination`, which pulls what critest wants from `registry`;
+ * `config` is put at the end of its config.toml.
+ */
 export async function startStackForCritest(
   combination: Combination,
   registry: Registry,
+  config = '',
 ): Promise<CritestStack> {
   await using undo = new AsyncDisposableStack();
   if (combination.runtime === 'crun') {
@@ -26,6 +30,7 @@ export async function startStackForCritest(
       defaultRuntime: combination.runtime,
       infra: combination.infra,
       busybox: false,
+      config,
     }),
   );
   for (const name of mirrored) {

@@ -37,7 +37,12 @@ async function main(): Promise<number> {
   for (const name of prepared.images) {
     await registry.push(`${prepared.layout}:${name}`, name.slice(name.indexOf('/') + 1));
   }
-  await using started = await startStackForCritest({ runtime: 'runc', infra: 'pause' }, registry);
+  await using started = await startStackForCritest(
+    { runtime: 'runc', infra: 'pause' },
+    registry,
+    // Specs of runtime classes ask for a handler of this name.
+    '[runtimes.test-handler]\ntype = "oci"\npath = "runc"\n',
+  );
   const { stack } = started;
   using _host = await prepareHost(stack);
   await prepareNode();

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { hostOf, leaks } from './harness/host.ts';
 import { type ImportedImage, importImage, keptLayers } from './harness/image.ts';
+import { textOfLog } from './harness/log-text.ts';
 import {
   type ContainerConfig,
   ContainerState,
@@ -78,7 +79,7 @@ async function outputOf(pod: RunningPod, config: ContainerConfig): Promise<strin
     (s) => s.state === ContainerState.CONTAINER_EXITED,
   );
   const log = await readFile(logPathOf(pod, config), 'utf8');
-  return log.replace(/^\S+ std(out|err) [FP] /gm, '');
+  return textOfLog(log);
 }
 
 test('an image is a read-only volume, its layers merged, and goes with its container', async () => {

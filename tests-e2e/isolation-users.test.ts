@@ -7,6 +7,7 @@ import { MountPropagation, NamespaceMode } from '@gantry/proto';
 import { isCgroupHybrid, leaveHybrid } from './harness/cgroup-mode.ts';
 import { hostOf, leaks } from './harness/host.ts';
 import { type ImportedImage, importImage } from './harness/image.ts';
+import { textOfLog } from './harness/log-text.ts';
 import {
   type ContainerConfig,
   ContainerState,
@@ -97,7 +98,7 @@ function suite(runtime: string): void {
       (s) => s.state === ContainerState.CONTAINER_EXITED,
     );
     const log = await readFile(logPathOf(pod, config), 'utf8');
-    return log.replace(/^\S+ std(out|err) [FP] /gm, '');
+    return textOfLog(log);
   }
 
   test(named('Status tells that it can'), async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { NamespaceMode, PodSandboxState } from '@gantry/proto';
 import { hostOf, leaks } from './harness/host.ts';
+import { textOfLog } from './harness/log-text.ts';
 import {
   type ContainerConfig,
   ContainerState,
@@ -64,7 +65,7 @@ async function outputOf(config: ContainerConfig, where = pod): Promise<string> {
   await ended(containerId);
   const log = await readFile(logPathOf(where, config), 'utf8');
   await stack.runtime.removeContainer({ containerId });
-  return log.replace(/^\S+ std(out|err) [FP] /gm, '');
+  return textOfLog(log);
 }
 
 test('hostname, hosts and resolv.conf are as the pod says, and a mount of the request goes before them', async () => {

@@ -204,7 +204,12 @@ test('NATS dies while a container is started: it is running or created still, an
       settled.again === 'started' || settled.again === 'failed-precondition',
       String(settled.again),
     );
-    assert.equal(await wordsOf(containerId, 'echo in'), 'in');
+    const words = await until(
+      'stream-server is back, too',
+      () => wordsOf(containerId, 'echo in').catch((error: unknown) => String(error)),
+      (text) => text === 'in',
+    );
+    assert.equal(words, 'in');
   }
   await removePod(stack, pod.podSandboxId);
   assert.deepEqual(leaks(clean, await hostOf(stack)), []);

@@ -53,12 +53,12 @@ test('a container that burns CPU shows it, in time and as a rate', async (t) => 
   const busy = shellContainer('busy', 'while :; do :; done', { linux: { resources } });
   const busyId = await startContainer(stack, pod, busy);
   const idleId = await startContainer(stack, pod, shellContainer('idle', 'exec sleep 1000'));
-  const rate = await until(
-    'most of half a core',
+  // A quota is given for each 100 ms: over a short time it may be more than a half.
+  await until(
+    'about half a core',
     () => coresOf(busyId),
-    (cores) => cores > 250_000_000n,
+    (cores) => cores > 250_000_000n && cores < 750_000_000n,
   );
-  assert.ok(rate < 800_000_000n, String(rate));
   const idle = await until(
     'next to nothing',
     () => statsOf(idleId),

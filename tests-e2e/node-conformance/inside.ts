@@ -64,7 +64,10 @@ async function main(): Promise<number> {
   for (const fault of faults) {
     stdout.write(failureText(fault));
   }
-  const left = leaks(clean, await hostOf(stack));
+  // The kubelet keeps the cgroups of its classes of pods when it ends; the run removes them.
+  const left = leaks(clean, await hostOf(stack)).filter(
+    (line) => !/\/kubelet\/kubepods(\/(burstable|besteffort))?$/.test(line),
+  );
   for (const line of left) {
     stdout.write(`node conformance: ${line}\n`);
   }

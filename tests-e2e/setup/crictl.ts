@@ -1,4 +1,4 @@
-import { buildGoProgram } from './go-program.ts';
+import { buildGoProgram } from '@gantry/host/testing';
 
 /** The release of cri-tools whose crictl and critest the tests drive. */
 export const criToolsVersion = '1.36.0';

@@ -1,5 +1,5 @@
+import { buildGoProgram } from '@gantry/host/testing';
 import { criToolsModule, criToolsVersion } from './crictl.ts';
-import { buildGoProgram } from './go-program.ts';
 
 /** What a run of critest needs and only a Go toolchain can make. */
 export interface CritestPrograms {

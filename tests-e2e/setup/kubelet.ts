@@ -1,4 +1,4 @@
-import { buildGoProgram } from './go-program.ts';
+import { buildGoProgram } from '@gantry/host/testing';
 
 /** The release of Kubernetes whose kubelet the tests run. */
 export const kubernetesVersion = '1.36.3';

@@ -1,4 +1,4 @@
-import { buildGoProgram } from './go-program.ts';
+import { buildGoProgram } from '@gantry/host/testing';
 import { buildKubelet, kubernetesBuild, kubernetesModule, kubernetesVersion } from './kubelet.ts';
 
 /** What a run of Kubernetes' node conformance tests needs and only a Go toolchain can make. */

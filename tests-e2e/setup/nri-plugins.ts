@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildGoProgram } from './go-program.ts';
+import { buildGoProgram, hashOf } from '@gantry/host/testing';
 
 /** The release of NRI whose stub, the one that Go plugins are built on, the tests speak with. */
 export const nriVersion = '0.12.5';
@@ -12,7 +12,7 @@ export const nriVersion = '0.12.5';
 export function buildJudge(): string | undefined {
   const source = readFileSync(join(import.meta.dirname, 'nri-judge/main.go'), 'utf8');
   return buildGoProgram({
-    name: `nri-judge-${nriVersion}-${checksum(source)}`,
+    name: `nri-judge-${nriVersion}-${hashOf([source])}`,
     files: {
       'go.mod': `module scratch\n\ngo 1.24\n\nrequire github.com/containerd/nri v${nriVersion}\n`,
       'main.go': source,
@@ -32,15 +32,6 @@ export function buildUlimitAdjuster(): string | undefined {
     command: ['build', 'github.com/containerd/nri/plugins/ulimit-adjuster'],
     environment: { CGO_ENABLED: '0' },
   });
-}
-
-/** A program that has changed is another one. */
-function checksum(text: string): string {
-  let sum = 0;
-  for (const byte of Buffer.from(text)) {
-    sum = (Math.imul(sum, 31) + byte) >>> 0;
-  }
-  return sum.toString(16);
 }
 
 /** Both, as variables for the tests. */

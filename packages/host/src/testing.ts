@@ -1,2 +1,3 @@
+export { buildGoPeer, buildGoProgram, type GoProgram, hashOf } from './go-program.ts';
 export { diffHosts, type HostScope, type HostSnapshot, snapshotHost } from './host-snapshot.ts';
 export { openPseudoTerminal, type PseudoTerminal } from './pseudo-terminal.ts';

@@ -8,7 +8,7 @@ import { buffer, text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { buildGoPeer } from '@gantry/spdy/testing';
+import { buildGoPeer } from '@gantry/host/testing';
 import type { RemoteCommandOptions, RemoteCommandSession, TerminalSize } from './session.ts';
 import { serveCommand, servePorts } from './testing.ts';
 

@@ -7,8 +7,9 @@ import { pipeline } from 'node:stream/promises';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { buildGoPeer } from '@gantry/host/testing';
 import { SpdyConnection } from './connection.ts';
-import { buildGoPeer } from './go-peer.ts';
+
 import { headersOf } from './testing.ts';
 
 const peer = buildGoPeer(fileURLToPath(new URL('../interop', import.meta.url)));

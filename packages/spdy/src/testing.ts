@@ -1,5 +1,3 @@
-export { buildGoPeer } from './go-peer.ts';
-
 import type { ControlFrame } from './frames.ts';
 import type { SpdyHeaders } from './header-block.ts';
 import { defaultLimits, type SpdyLimits } from './limits.ts';

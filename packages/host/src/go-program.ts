@@ -1,10 +1,20 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { env, stderr } from 'node:process';
+import { basename, dirname, join } from 'node:path';
+import { env, pid, stderr } from 'node:process';
 
-/** A Go program that the tests drive, built from a module at a fixed version. */
+/** A Go program that tests drive, built from a module at a fixed version. */
 export interface GoProgram {
   /** The file's name in the cache; has the version in it. */
   readonly name: string;
@@ -29,7 +39,7 @@ export function buildGoProgram(program: GoProgram): string | undefined {
   if (existsSync(path)) {
     return path;
   }
-  stderr.write(`e2e: building ${program.name} (once, up to two minutes) ...\n`);
+  stderr.write(`building ${program.name} (once, up to two minutes) ...\n`);
   const scratch = mkdtempSync(join(tmpdir(), 'gantry-go-'));
   try {
     for (const [file, text] of Object.entries(program.files)) {
@@ -53,6 +63,37 @@ export function buildGoProgram(program: GoProgram): string | undefined {
   }
 }
 
+/**
+ * The program whose module is `directory`, or the reason why there is none, to skip a test with: no Go, one too old, no
+ * network for its modules. Throws as buildGoProgram when the build fails for another reason.
+ */
+export function buildGoPeer(directory: string): { path: string } | { skip: string } {
+  const names = readdirSync(directory).filter((name) => /\.go$|^go\.mod$/.test(name));
+  const files = Object.fromEntries(
+    names.map((name) => [name, readFileSync(join(directory, name), 'utf8')]),
+  );
+  const name = `go-${basename(dirname(directory))}-${hashOf(Object.values(files))}`;
+  try {
+    const path = buildGoProgram({ name, files, command: ['build', '.'] });
+    return path === undefined ? { skip: 'no Go toolchain' } : { path };
+  } catch (error) {
+    const said = error instanceof Error ? error.message : '';
+    if (/dial tcp|no such host|lookup disabled|requires go >=|toolchain/.test(said)) {
+      return { skip: `the modules of ${directory} can not be had: ${said.slice(0, 200)}` };
+    }
+    throw error;
+  }
+}
+
+/** For the name of a program: one whose source has changed is another one. */
+export function hashOf(texts: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const text of texts) {
+    hash.update(text);
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
 function findGo(): string | undefined {
   return ['go', '/usr/local/go/bin/go'].find(
     (command) => spawnSync(command, ['version']).status === 0,
@@ -64,7 +105,8 @@ function renameOrCopy(from: string, to: string): void {
     renameSync(from, to);
   } catch {
     // Another file system: copy beside the goal, so that no half file is ever found.
-    spawnSync('cp', [from, `${to}.new`]);
-    renameSync(`${to}.new`, to);
+    const beside = `${to}.${pid}`;
+    spawnSync('cp', [from, beside]);
+    renameSync(beside, to);
   }
 }

@@ -18,8 +18,8 @@ import type {
   RootFilesystems,
   Runtime,
   RuntimeHandler,
-  Specs,
 } from './ports.ts';
+import type { Specs } from './specs/specs.ts';
 
 /** The ports of one instance of the service. */
 export interface Ports {

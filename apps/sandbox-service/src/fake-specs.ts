@@ -1,5 +1,5 @@
 import { linuxResources } from '@gantry/oci-spec';
-import type { Specs } from './ports.ts';
+import type { Specs } from './specs/specs.ts';
 
 /** The config of every image of the fake host. */
 export const imageConfig = JSON.stringify({

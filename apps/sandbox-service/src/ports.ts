@@ -1,8 +1,5 @@
-import type { OciResources, OciSpec } from '@gantry/oci';
+import type { OciResources } from '@gantry/oci';
 import type { UserMappings } from '@gantry/oci-spec';
-import type { LinuxContainerResources } from '@gantry/proto';
-import type { Container } from './store/container-store.ts';
-import type { Sandbox } from './store/sandbox-store.ts';
 
 /*
  * What sandbox-service needs of the world. Everything here is idempotent on the
@@ -196,28 +193,6 @@ export interface PreparedRoot {
   readonly lowerDirs: readonly string[];
   readonly upperDir: string;
   readonly workDir: string;
-}
-
-/** What of a container's mounts was made for it. */
-export interface ContainerVolumes {
-  /** Where the image volumes are, by their index in `config.mounts`. */
-  readonly images: ReadonlyMap<number, string>;
-  /** For the VOLUMEs of its image. */
-  readonly declared: readonly { readonly containerPath: string; readonly source: string }[];
-}
-
-/** Makes config.json for the bundles of a pod; the root file system is mounted already. */
-export interface Specs {
-  pause(sandbox: Sandbox, root: PreparedRoot): Promise<OciSpec>;
-  /** Throws `invalid-argument` or `failed-precondition` with the field that is at fault. */
-  container(
-    container: Container,
-    sandbox: Sandbox,
-    root: PreparedRoot,
-    volumes: ContainerVolumes,
-  ): Promise<{ readonly spec: OciSpec; readonly stopSignal: number }>;
-  /** What config.json has of limits. Throws as `container`. */
-  limits(resources: LinuxContainerResources | undefined): Promise<OciResources>;
 }
 
 /** Root file systems, owned by image-service. */

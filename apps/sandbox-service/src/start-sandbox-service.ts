@@ -26,7 +26,6 @@ import type {
   Processes,
   RootFilesystems,
   Runtime,
-  Specs,
 } from './ports.ts';
 import { dropUnreadable } from './reconcile/drop-unreadable.ts';
 import { forgetEarlierBoot } from './reconcile/forget-earlier-boot.ts';
@@ -68,6 +67,7 @@ import { updatePodSandboxResources } from './rpc/update-pod-sandbox-resources.ts
 import { updateRuntimeConfig } from './rpc/update-runtime-config.ts';
 import { version } from './rpc/version.ts';
 import { SharedCreations } from './shared-creation.ts';
+import type { Specs } from './specs/specs.ts';
 import { ContainerReader } from './stats/container-stats.ts';
 import type { Figures } from './stats/figures.ts';
 import { PodReader } from './stats/pod-stats.ts';

@@ -6,10 +6,6 @@ export { readTraces, type SpanTree, type TraceQuery, type TraceTree } from './re
 export { newRegistry } from './registry.ts';
 export { openRemoteSpan, type RemoteSpan } from './remote-span.ts';
 export { asOwner, type SpanOwner } from './span-owner.ts';
-export {
-  startTelemetry,
-  type Telemetry,
-  type TelemetryConfig,
-  type TelemetryOptions,
-} from './start-telemetry.ts';
+export { startTelemetry } from './start-telemetry.ts';
+export type { Telemetry, TelemetryConfig, TelemetryOptions } from './telemetry-options.ts';
 export { failSpan, withSpan } from './with-span.ts';

@@ -14,7 +14,7 @@ import { BatchSpanProcessor, type SpanProcessor, TracerProvider } from '@opentel
 import { createLogger, type Logger } from './logger.ts';
 import { PollSampler } from './poll-sampler.ts';
 import { SpanWriter } from './span-writer.ts';
-import type { Telemetry, TelemetryOptions } from './start-telemetry.ts';
+import type { Telemetry, TelemetryOptions } from './telemetry-options.ts';
 import { traceFile } from './trace-file.ts';
 
 const shutdownMs = 3000; // A backend that is away must not hold up a stop.

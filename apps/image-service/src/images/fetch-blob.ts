@@ -1,8 +1,17 @@
 import { isKind } from '@gantry/errors';
 import { faultPoint } from '@gantry/host';
+import type { LayerSpec } from '../ports.ts';
 import type { ContentStore } from '../store/content-store.ts';
 import type { PartialBlob, PartialBlobs } from '../store/partial-blobs.ts';
-import type { SourceLayer } from './install-image.ts';
+
+/** A layer that may have to be fetched. */
+export interface SourceLayer {
+  readonly spec: LayerSpec;
+  /** The source can begin anywhere, and is far: what has come is worth keeping. */
+  readonly canResume: boolean;
+  /** The bytes from `offset` on, which is 0 unless the source can resume. */
+  open(signal: AbortSignal, offset?: number): AsyncIterable<Uint8Array>;
+}
 
 interface Deps {
   readonly partials: PartialBlobs;

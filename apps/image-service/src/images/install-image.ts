@@ -15,21 +15,12 @@ import {
 import { withSpan } from '@gantry/telemetry';
 import type { ImageSource, LayerSpec } from '../ports.ts';
 import type { NewImage } from '../store/image-records.ts';
-import { type KeepOptions, withBlob } from './fetch-blob.ts';
+import { type KeepOptions, type SourceLayer, withBlob } from './fetch-blob.ts';
 import type { ImageStore } from './image-store.ts';
 import { LayerProgress } from './layer-progress.ts';
 import { forEachLimited } from './limit.ts';
 import type { LayerReport } from './pull-board.ts';
 import { SharedWork } from './shared-work.ts';
-
-/** A layer that may have to be fetched. */
-export interface SourceLayer {
-  readonly spec: LayerSpec;
-  /** The source can begin anywhere, and is far: what has come is worth keeping. */
-  readonly canResume: boolean;
-  /** The bytes from `offset` on, which is 0 unless the source can resume. */
-  open(signal: AbortSignal, offset?: number): AsyncIterable<Uint8Array>;
-}
 
 /** An image whose config has been read and checked, and whose layers can be fetched. */
 export interface InstallableImage {

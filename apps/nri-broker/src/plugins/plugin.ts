@@ -6,12 +6,15 @@ import {
   Event,
   Plugin as PluginService,
   type PodSandbox,
+  type ValidateContainerAdjustmentRequest,
   type ValidateContainerAdjustmentResponse,
 } from '@gantry/proto/nri';
 import { withSpan } from '@gantry/telemetry';
 import { callMethod, StatusError, type TtrpcClient } from '@gantry/ttrpc';
-import type { ValidationRequest } from '../validation/validate.ts';
 import { type CallResult, type PluginMetrics, PluginStats } from './plugin-stats.ts';
+
+/** What is asked of a validator, without the names of types. */
+export type ValidationRequest = Omit<ValidateContainerAdjustmentRequest, '$typeName' | '$unknown'>;
 
 export type Origin = 'external' | 'launched' | 'builtin';
 

@@ -1,8 +1,9 @@
 import type { Config } from '@gantry/config';
 import { messageOf } from '@gantry/errors';
 import { Field, SecurityProfile_ProfileType as ProfileType } from '@gantry/proto/nri';
+import type { ValidationRequest } from '../plugins/plugin.ts';
 import { requiredByPod } from './required-plugins.ts';
-import type { BuiltinValidator, ValidationRequest } from './validate.ts';
+import type { BuiltinValidator } from './validate.ts';
 
 type Rules = Config['nri']['default_validator'];
 

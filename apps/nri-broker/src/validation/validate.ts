@@ -1,12 +1,7 @@
 import { isKind, messageOf, RuntimeError } from '@gantry/errors';
 import type { MergedAdjustment } from '@gantry/nri';
-import {
-  type Container,
-  Event,
-  type PodSandbox,
-  type ValidateContainerAdjustmentRequest,
-} from '@gantry/proto/nri';
-import type { Plugin } from '../plugins/plugin.ts';
+import { type Container, Event, type PodSandbox } from '@gantry/proto/nri';
+import type { Plugin, ValidationRequest } from '../plugins/plugin.ts';
 
 export interface Validation {
   readonly pod: PodSandbox;
@@ -19,9 +14,6 @@ export interface Validation {
 
 /** Throws `failed-precondition` where what plugins want together is not allowed. */
 export type Validate = (validation: Validation) => Promise<void>;
-
-/** What is asked of a validator, without the names of types. */
-export type ValidationRequest = Omit<ValidateContainerAdjustmentRequest, '$typeName' | '$unknown'>;
 
 /** A rule of the broker's own: why not, or undefined. */
 export type BuiltinValidator = (request: ValidationRequest) => Promise<string | undefined>;

@@ -6,15 +6,11 @@ import type { Plugins } from '../nri/plugins.ts';
 import type { Paths } from '../paths.ts';
 import { writeSpec } from '../pods/pod-steps.ts';
 import { mappingsOf } from '../pods/user-namespace.ts';
-import type { Mounts, PreparedRoot, RootFilesystems, Specs } from '../ports.ts';
+import type { Mounts, RootFilesystems } from '../ports.ts';
 import { mountRoot, releaseRoot, removeBundle } from '../rootfs.ts';
-import type { Container, ContainerFacts } from '../store/container-store.ts';
-import type { Sandbox } from '../store/sandbox-store.ts';
-import {
-  type DeclaredVolume,
-  makeDeclaredVolumes,
-  removeDeclaredVolumes,
-} from './declared-volumes.ts';
+import type { Specs } from '../specs/specs.ts';
+import type { ContainerWork } from './container-work.ts';
+import { makeDeclaredVolumes, removeDeclaredVolumes } from './declared-volumes.ts';
 import { type MountedImage, mountImageVolumes, releaseImageVolumes } from './image-volumes.ts';
 import { relabelStep } from './relabel-mounts.ts';
 import { requireKnownLabels, selinuxLabelsOf } from './selinux-labels.ts';
@@ -26,26 +22,6 @@ export interface ContainerStepDeps {
   readonly specs: Specs;
   readonly config: Pick<Config, 'pods'>;
   readonly plugins: Pick<Plugins, 'containerSteps'>;
-}
-
-/** A container in the making. Undo needs the id of `container` alone. */
-export interface ContainerWork {
-  readonly container: Container;
-  readonly sandbox?: Sandbox;
-  root?: PreparedRoot;
-  images?: ReadonlyMap<number, MountedImage>;
-  declared?: readonly DeclaredVolume[];
-  /** What its spec told of it. */
-  learnt?: Pick<
-    ContainerFacts,
-    | 'user'
-    | 'stopSignal'
-    | 'cgroupsPath'
-    | 'volumeImages'
-    | 'resources'
-    | 'plugins'
-    | 'pluginOwners'
-  >;
 }
 
 /**

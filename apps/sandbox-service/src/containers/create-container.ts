@@ -18,7 +18,7 @@ import {
   logPathOf,
   refuseLogLinks,
 } from './container-request.ts';
-import type { ContainerWork } from './container-steps.ts';
+import type { ContainerWork } from './container-work.ts';
 
 export interface CreateContainerDeps {
   readonly records: Records;

@@ -8,17 +8,10 @@ import { shortId } from '../ids.ts';
 import { runSteps, type Step, undoAfter } from '../journal/steps.ts';
 import type { Plugins } from '../nri/plugins.ts';
 import type { Paths } from '../paths.ts';
-import type {
-  CallOptions,
-  Clock,
-  Mounts,
-  Namespaces,
-  Processes,
-  ProcessId,
-  Runtime,
-} from '../ports.ts';
+import type { CallOptions, Clock, Mounts, Namespaces, Processes, Runtime } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';
+import type { StartWork } from './container-work.ts';
 import { requireReady } from './create-container.ts';
 import { releaseHostVolumes, withHostVolumes } from './host-volumes.ts';
 
@@ -33,14 +26,6 @@ export interface StartContainerDeps {
   readonly clock: Clock;
   readonly plugins: Pick<Plugins, 'startSteps' | 'exited'>;
   readonly faultPoint: (name: string) => void;
-}
-
-/** A container that is being started. Undo needs `container` alone. */
-export interface StartWork {
-  readonly container: Container;
-  init?: ProcessId;
-  monitor?: ProcessId;
-  startedAtNanos?: bigint;
 }
 
 const operation = 'start-container';

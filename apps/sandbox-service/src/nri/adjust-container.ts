@@ -3,7 +3,7 @@ import type { OciSpec } from '@gantry/oci';
 import { parseCdiName } from '@gantry/oci-spec';
 import type { ContainerAdjustment } from '@gantry/proto/nri';
 import type { Logger } from '@gantry/telemetry';
-import type { ContainerWork } from '../containers/container-steps.ts';
+import type { ContainerWork } from '../containers/container-work.ts';
 import { mergeResources } from '../containers/merge-resources.ts';
 import type { Handlers } from '../handlers.ts';
 import type { Paths } from '../paths.ts';

@@ -5,8 +5,7 @@ import type { LinuxContainerResources, UpdatePodSandboxResourcesRequest } from '
 import { Event } from '@gantry/proto/nri';
 import { type NotifyRequestSchema, PluginHost } from '@gantry/proto/nri-broker';
 import type { Logger } from '@gantry/telemetry';
-import type { ContainerWork } from '../containers/container-steps.ts';
-import type { StartWork } from '../containers/start-container.ts';
+import type { ContainerWork, StartWork } from '../containers/container-work.ts';
 import { shortId } from '../ids.ts';
 import type { Step } from '../journal/steps.ts';
 import type { PodWork } from '../pods/pod-steps.ts';

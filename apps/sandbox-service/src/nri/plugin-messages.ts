@@ -8,7 +8,7 @@ import {
   type PodSandboxSchema,
   type SecurityProfile_ProfileType,
 } from '@gantry/proto/nri';
-import type { ContainerWork } from '../containers/container-steps.ts';
+import type { ContainerWork } from '../containers/container-work.ts';
 import type { Paths } from '../paths.ts';
 import { pinsOf } from '../pods/pinned-namespaces.ts';
 import type { PodWork } from '../pods/pod-steps.ts';

@@ -1,8 +1,6 @@
 import type { RawHandlers } from '@gantry/bus';
 import type { LinuxContainerResources, UpdatePodSandboxResourcesRequest } from '@gantry/proto';
-import type { ContainerWork } from '../containers/container-steps.ts';
-import type { StartWork } from '../containers/start-container.ts';
-import type { ContainerStops } from '../containers/stop-container.ts';
+import type { ContainerWork, StartWork } from '../containers/container-work.ts';
 import type { UpdateResourcesDeps } from '../containers/update-resources.ts';
 import type { Step } from '../journal/steps.ts';
 import type { PodLock } from '../pods/pod-lock.ts';
@@ -13,7 +11,7 @@ import type { Sandbox } from '../store/sandbox-store.ts';
 /** The rest of the service, for what plugins want of containers that stand already. */
 export interface PluginParts extends UpdateResourcesDeps {
   readonly podLock: PodLock;
-  readonly stops: ContainerStops;
+  readonly stops: { stop(id: string, graceMs: number): Promise<void> };
   /** Removes a container whose pod's lock is held. */
   readonly remove: (id: string) => Promise<void>;
 }

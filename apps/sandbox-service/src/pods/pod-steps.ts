@@ -16,9 +16,9 @@ import type {
   ProcessId,
   RootFilesystems,
   Runtime,
-  Specs,
 } from '../ports.ts';
 import { mountRoot, releaseRoot, removeBundle } from '../rootfs.ts';
+import type { Specs } from '../specs/specs.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
 import { pinNamespaces, unpinNamespaces } from './pinned-namespaces.ts';
 import { podNetwork } from './pod-request.ts';

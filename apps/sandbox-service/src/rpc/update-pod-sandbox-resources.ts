@@ -1,6 +1,6 @@
 import type { Plugins } from '../nri/plugins.ts';
 import type { PodLock } from '../pods/pod-lock.ts';
-import type { Specs } from '../ports.ts';
+import type { Specs } from '../specs/specs.ts';
 import type { Records } from '../store/records.ts';
 import { writeResources } from '../store/updated-resources.ts';
 import type { RuntimeMethod } from './handlers.ts';

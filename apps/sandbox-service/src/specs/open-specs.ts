@@ -27,7 +27,7 @@ import type { Paths } from '../paths.ts';
 import { pinsOf } from '../pods/pinned-namespaces.ts';
 import { hostnameOf } from '../pods/sandbox-files.ts';
 import { userNamespaceOf } from '../pods/user-namespace.ts';
-import type { PreparedRoot, RuntimeHandler, Specs } from '../ports.ts';
+import type { PreparedRoot, RuntimeHandler } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
@@ -38,6 +38,7 @@ import { withHooks } from './hook-directories.ts';
 import { devicesBelow, resolveDevice } from './host-devices.ts';
 import type { StaticFacts } from './host-facts.ts';
 import { resolveMounts } from './resolve-mounts.ts';
+import type { Specs } from './specs.ts';
 
 const maxAccountFileBytes = 4 << 20;
 const maxProfileBytes = 4 << 20;

@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '@gantry/errors';
 import type { Logger } from '@gantry/telemetry';
-import type { Serve } from './stream-http.ts';
 import { type StreamKind, TokenStore } from './token-store.ts';
 
 const streamPath = /^\/(exec|attach|portforward)\/([\w-]{1,64})\/?(?:\?.*)?$/s;
@@ -16,6 +16,18 @@ const notFound = [
   '',
   '404 page not found\n',
 ].join('\r\n');
+
+/** A client that has come for its stream. The socket is the receiver's. */
+export interface Upgrade {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  /** Aborts when the server stops. */
+  readonly signal: AbortSignal;
+}
+
+/** Serves a stream to its end; rejects when there was none. */
+export type Serve = (upgrade: Upgrade) => Promise<void>;
 
 /** The clients that are expected, and those that are served. */
 export class StreamClients implements AsyncDisposable {

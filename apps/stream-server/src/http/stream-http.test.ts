@@ -10,12 +10,8 @@ import { type TestContext, test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { run } from '@gantry/host';
 import { createLogger } from '@gantry/telemetry';
-import {
-  type StreamHttp,
-  type StreamHttpOptions,
-  startStreamHttp,
-  type Upgrade,
-} from './stream-http.ts';
+import type { Upgrade } from './stream-clients.ts';
+import { type StreamHttp, type StreamHttpOptions, startStreamHttp } from './stream-http.ts';
 
 async function start(
   t: TestContext,

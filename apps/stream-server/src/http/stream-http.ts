@@ -1,27 +1,14 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import { isIPv6, Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { RuntimeError } from '@gantry/errors';
 import { hasCode } from '@gantry/host';
 import type { Logger } from '@gantry/telemetry';
 import { fastify } from 'fastify';
 import { Certificates } from './certificates.ts';
-import { StreamClients } from './stream-clients.ts';
+import { type Serve, StreamClients } from './stream-clients.ts';
 import type { StreamKind } from './token-store.ts';
 import { WaitingSockets } from './waiting-sockets.ts';
-
-/** A client that has come for its stream. The socket is the receiver's. */
-export interface Upgrade {
-  readonly request: IncomingMessage;
-  readonly socket: Duplex;
-  readonly head: Buffer;
-  /** Aborts when the server stops. */
-  readonly signal: AbortSignal;
-}
-
-/** Serves a stream to its end; rejects when there was none. */
-export type Serve = (upgrade: Upgrade) => Promise<void>;
 
 export interface StreamHttpOptions {
   readonly host: string;

@@ -4,11 +4,10 @@
  *
  *   npm run bench [-- pods|pull|stream] [--rounds N]
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { argv, env, exit, getuid, stderr } from 'node:process';
+import { argv, exit, stderr } from 'node:process';
 import { parseArgs } from 'node:util';
-import { buildTestImages, missingTools, removeTestCgroups, runIsolated } from '@gantry/tests-e2e';
+import { benchTools } from '@gantry/host/testing';
+import { isolatedRun } from '@gantry/tests-e2e';
 import { comparePods } from './pods.ts';
 import { comparePulls } from './pulls.ts';
 import { compareStreams } from './streams.ts';
@@ -35,26 +34,15 @@ async function main(): Promise<number> {
     await bench(Number(values.rounds));
     return 0;
   }
-  if (getuid?.() !== 0) {
-    stderr.write('bench: not root: pods need mounts and namespaces\n');
-    return 1;
-  }
-  const missing = missingTools('bench');
-  if (missing.length > 0) {
-    stderr.write(`bench: missing tools: apt-get install ${missing.join(' ')}\n`);
-    return 1;
-  }
-  const dir = await mkdtemp('/tmp/gantry-bench-');
-  try {
-    await buildTestImages(join(dir, 'images'));
-    return await runIsolated([import.meta.filename, name, '--inside', '--rounds', values.rounds], {
-      cwd: dirname(import.meta.dirname),
-      env: { ...env, GANTRY_E2E_DIR: dir },
-    });
-  } finally {
-    await removeTestCgroups(dir);
-    await rm(dir, { recursive: true, force: true });
-  }
+  return isolatedRun({
+    name: 'bench',
+    short: 'bench',
+    needsRoot: 'pods need mounts and namespaces',
+    tools: benchTools,
+    prepare: () => ({
+      args: [import.meta.filename, name, '--inside', '--rounds', values.rounds],
+    }),
+  });
 }
 
 exit(await main());

@@ -1,7 +1,4 @@
-export { removeTestCgroups } from '../setup/cgroups.ts';
-export { buildTestImages } from '../setup/images.ts';
-export { runIsolated } from '../setup/isolate.ts';
-export { missingTools } from '../setup/tools.ts';
+export { isolatedRun } from '../setup/isolated-run.ts';
 export { type Registry, startRegistry } from './registry.ts';
 export { imageLayout, runDir } from './run-dir.ts';
 export { pidsOf } from './services.ts';

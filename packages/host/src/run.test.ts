@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { isKind, messageOf } from '@gantry/errors';
 import { findTool, run, toolPackage } from './index.ts';
+import { benchTools, missingPackages, testTools, vmTools } from './test-tools.ts';
 
 function tempDir(t: TestContext): string {
   const dir = mkdtempSync(join(tmpdir(), 'gantry-host-'));
@@ -134,4 +135,11 @@ test('tools are found without the sbin directories in PATH', (t) => {
   assert.equal(findTool('no-such-tool-at-all'), undefined);
   assert.equal(toolPackage('/usr/sbin/ip'), 'iproute2');
   assert.equal(toolPackage('no-such-tool-at-all'), undefined);
+  assert.deepEqual(
+    missingPackages(['sh', '/nonexistent/bridge', 'no-such-tool-at-all', '/nonexistent/portmap']),
+    ['containernetworking-plugins', 'no-such-tool-at-all'],
+  );
+  for (const tool of [...testTools, ...vmTools, ...benchTools]) {
+    assert.notEqual(toolPackage(tool), undefined, tool);
+  }
 });

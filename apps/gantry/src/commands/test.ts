@@ -2,10 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
+import { testTools, vmTools } from '@gantry/host/testing';
 import { failureText } from '../failure.ts';
 import { flag, type Invocation, requireRoot } from '../invocation.ts';
 import { duration } from '../output/progress.ts';
-import { ensure, testNeeds, vmNeeds } from '../stack/packages.ts';
+import { ensure, toolNeed } from '../stack/packages.ts';
 import { readCounts, totalsLine, totalsOf } from '../test-run/counts.ts';
 import { type Stage, stages, stagesOnRequest } from '../test-run/stages.ts';
 
@@ -20,14 +21,14 @@ export async function test(invocation: Invocation): Promise<number> {
   requireRoot('test');
   const onRequest = stagesOnRequest.filter(({ name }) => flag(invocation, name));
   const chosen = chooseStages(invocation.args, onRequest);
-  const needs = onRequest.some(({ name }) => name === 'vm')
-    ? [...testNeeds, ...vmNeeds]
-    : testNeeds;
+  const tools = onRequest.some(({ name }) => name === 'vm')
+    ? [...testTools, ...vmTools]
+    : testTools;
   const { out, note, signal } = invocation;
   const countsDir = await mkdtemp(join(tmpdir(), 'gantry-counts-'));
   let exitCode = 0;
   try {
-    await ensure(needs, { install: true, note, signal });
+    await ensure(tools.map(toolNeed), { install: true, note, signal });
     for (const stage of chosen) {
       await timed(stage, out, () => stage.run({ root, countsDir, signal }));
     }

@@ -3,70 +3,39 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '@gantry/config';
 import { RuntimeError } from '@gantry/errors';
-import { findTool, run } from '@gantry/host';
+import { findTool, run, toolPackage } from '@gantry/host';
 
-/** Something that must be on the host, and the Debian package that has it. */
+/** Something that must be on the host. */
 export interface Need {
   readonly tool: string;
-  readonly package: string;
+  /** The Debian package that has it; undefined for a tool that we do not know. */
+  readonly package: string | undefined;
   readonly isThere: () => boolean;
 }
 
-const tool = (name: string, debianPackage: string): Need => ({
-  tool: name,
-  package: debianPackage,
-  isThere: () => findTool(name) !== undefined,
-});
+/** A program by its name or path. */
+export function toolNeed(tool: string): Need {
+  return { tool, package: toolPackage(tool), isThere: () => findTool(tool) !== undefined };
+}
 
 /** What `gantry up` can't do without under this config. */
 export function needsOf(config: Config): Need[] {
-  const runtime = config.runtimes[config.default_runtime];
   const needs = [
-    tool(runtime?.path ?? config.default_runtime, packageOfRuntime(runtime?.path)),
-    tool(config.pods.conmon_path, 'conmon'),
+    toolNeed(config.runtimes[config.default_runtime]?.path ?? config.default_runtime),
+    toolNeed(config.pods.conmon_path),
     plugin('bridge', config),
-    tool('iptables', 'iptables'),
+    toolNeed('iptables'),
   ];
-  return config.nats.url === '' ? [...needs, tool(config.nats.path, 'nats-server')] : needs;
+  return config.nats.url === '' ? [...needs, toolNeed(config.nats.path)] : needs;
 }
 
-function packageOfRuntime(path: string | undefined): string {
-  return path?.endsWith('crun') ? 'crun' : 'runc';
-}
-
-function plugin(name: string, config: Config): Need {
+function plugin(tool: string, config: Config): Need {
   return {
-    tool: name,
-    package: 'containernetworking-plugins',
-    isThere: () => config.cni.bin_dirs.some((dir) => existsSync(join(dir, name))),
+    tool,
+    package: toolPackage(tool),
+    isThere: () => config.cni.bin_dirs.some((dir) => existsSync(join(dir, tool))),
   };
 }
-
-/** What `gantry test` drives beside the stack itself. */
-export const testNeeds: readonly Need[] = [
-  tool('runc', 'runc'),
-  tool('crun', 'crun'),
-  tool('conmon', 'conmon'),
-  tool('nats-server', 'nats-server'),
-  tool('docker-registry', 'docker-registry'),
-  tool('skopeo', 'skopeo'),
-  tool('podman', 'podman'),
-  tool('openssl', 'openssl'),
-  tool('catatonit', 'catatonit'),
-  tool('/usr/lib/cni/bridge', 'containernetworking-plugins'),
-  tool('iptables', 'iptables'),
-  tool('ip', 'iproute2'),
-  tool('unshare', 'util-linux'),
-  tool('ps', 'procps'),
-  tool('git', 'git'),
-];
-
-/** What `gantry test --vm` makes and runs a machine with. */
-export const vmNeeds: readonly Need[] = [
-  tool('qemu-system-x86_64', 'qemu-system-x86'),
-  tool('debootstrap', 'debootstrap'),
-  tool('mke2fs', 'e2fsprogs'),
-];
 
 export interface EnsureOptions {
   readonly install: boolean;
@@ -84,12 +53,18 @@ export async function ensure(needs: readonly Need[], options: EnsureOptions): Pr
   if (missing.length === 0) {
     return;
   }
-  const packages = [...new Set(missing.map((need) => need.package))];
-  if (!options.install) {
-    const what = missing.map((need) => need.tool).join(', ');
+  const unknown = missing.filter((need) => need.package === undefined);
+  if (unknown.length > 0) {
     throw new RuntimeError(
       'failed-precondition',
-      `${what} missing. Install: apt-get install ${packages.join(' ')} (or let gantry do it: gantry up --install)`,
+      `${namesOf(unknown)} missing, and no Debian package is known to bring it. Install it, or set its path in config.toml`,
+    );
+  }
+  const packages = [...new Set(missing.flatMap((need) => need.package ?? []))];
+  if (!options.install) {
+    throw new RuntimeError(
+      'failed-precondition',
+      `${namesOf(missing)} missing. Install: apt-get install ${packages.join(' ')} (or let gantry do it: gantry up --install)`,
     );
   }
   await install(packages, options);
@@ -97,9 +72,13 @@ export async function ensure(needs: readonly Need[], options: EnsureOptions): Pr
   if (still.length > 0) {
     throw new RuntimeError(
       'failed-precondition',
-      `${still.map((need) => need.tool).join(', ')} still missing after apt-get install ${packages.join(' ')}`,
+      `${namesOf(still)} still missing after apt-get install ${packages.join(' ')}`,
     );
   }
+}
+
+function namesOf(needs: readonly Need[]): string {
+  return needs.map((need) => need.tool).join(', ');
 }
 
 function missingOf(needs: readonly Need[]): Need[] {

@@ -118,6 +118,14 @@ test('what is missing is told with the packages to install, each once', async ()
     message:
       /runc, \/nonexistent\/conmon, bridge, .*nats-server missing\. Install: apt-get install runc conmon containernetworking-plugins nats-server /,
   });
+  const foreign = completeConfig({
+    default_runtime: 'own',
+    runtimes: { own: { path: '/nonexistent/own-runtime' } },
+  });
+  await assert.rejects(ensure(needsOf(foreign), { install: true, note: () => undefined, signal }), {
+    kind: 'failed-precondition',
+    message: /^\/nonexistent\/own-runtime missing, and no Debian package is known to bring it\. /,
+  });
   const there = [{ tool: 'sh', package: 'dash', isThere: () => true }];
   await ensure(there, { install: false, note: () => undefined, signal });
 });

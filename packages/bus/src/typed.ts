@@ -10,23 +10,15 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import { RuntimeError } from '@gantry/errors';
+import type { ServiceClient } from '@gantry/proto';
 import type { Bus } from './bus.ts';
 import type { CallOptions } from './caller.ts';
 import type { RawHandler, RawHandlers } from './handler.ts';
 import type { CallContext } from './inbound-call.ts';
 import type { ServiceName } from './subjects.ts';
 
-type ClientMethod<M extends DescMethod> =
-  M extends DescMethodUnary<infer I, infer O>
-    ? (request: MessageInitShape<I>, options?: CallOptions) => Promise<MessageShape<O>>
-    : M extends DescMethodServerStreaming<infer I, infer O>
-      ? (request: MessageInitShape<I>, options?: CallOptions) => AsyncIterable<MessageShape<O>>
-      : never;
-
 /** One method for each RPC of `S`. They reject and throw as Bus.request and Bus.stream do. */
-export type BusClient<S extends DescService> = {
-  readonly [K in keyof S['method']]: ClientMethod<S['method'][K]>;
-};
+export type BusClient<S extends DescService> = ServiceClient<S, CallOptions>;
 
 type Handler<M extends DescMethod> =
   M extends DescMethodUnary<infer I, infer O>

@@ -2,8 +2,6 @@ import {
   create,
   type DescMessage,
   type DescMethod,
-  type DescMethodServerStreaming,
-  type DescMethodUnary,
   type DescService,
   fromBinary,
   type MessageInitShape,
@@ -11,6 +9,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import { type ErrorKind, kindOfGrpcCode, RuntimeError } from '@gantry/errors';
+import type { ServiceClient } from '@gantry/proto';
 import { type CallOptions, Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 
 export interface RpcCallOptions {
@@ -22,17 +21,8 @@ export interface RpcCallOptions {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-type Method<M extends DescMethod> =
-  M extends DescMethodUnary<infer I, infer O>
-    ? (request: MessageInitShape<I>, options?: RpcCallOptions) => Promise<MessageShape<O>>
-    : M extends DescMethodServerStreaming<infer I, infer O>
-      ? (request: MessageInitShape<I>, options?: RpcCallOptions) => AsyncIterable<MessageShape<O>>
-      : never;
-
 /** One function for each RPC of `S`. What they throw is a RuntimeError with the kind of the status. */
-export type RpcClient<S extends DescService> = {
-  readonly [K in keyof S['method']]: Method<S['method'][K]>;
-};
+export type RpcClient<S extends DescService> = ServiceClient<S, RpcCallOptions>;
 
 export interface RpcConnection extends Disposable {
   client<S extends DescService>(service: S): RpcClient<S>;

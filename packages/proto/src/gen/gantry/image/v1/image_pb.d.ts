@@ -372,6 +372,13 @@ export declare type PullInProgress = Message<"gantry.image.v1.PullInProgress"> &
    * @generated from field: string instance = 4;
    */
   instance: string;
+
+  /**
+   * Hosts that were passed over, and why: `mirror:5000: blob ...: its content has the digest ...`.
+   *
+   * @generated from field: repeated string passed_over = 5;
+   */
+  passedOver: string[];
 };
 
 /**

@@ -33,6 +33,7 @@ import { prepareLogFile } from './log-file.ts';
 import { findMonitor } from './monitor.ts';
 import { takeBackNullDevice } from './null-device.ts';
 import { ociFailure, runOci, runtimeRootOf } from './oci-command.ts';
+import { OomKills } from './oom-kills.ts';
 import { reopenLog } from './reopen-log.ts';
 import { runtimeWords } from './runtime-words.ts';
 import { type ConmonReport, type SpawnConmonOptions, spawnConmon } from './spawn-conmon.ts';
@@ -72,6 +73,7 @@ class ConmonRuntime implements Runtime {
   readonly #options: ConmonRuntimeOptions;
   readonly #exits: ExitDirectory;
   readonly #launches: LaunchRecords;
+  readonly #oomKills = new OomKills();
 
   constructor(options: ConmonRuntimeOptions, exits: ExitDirectory, launches: LaunchRecords) {
     this.#options = options;
@@ -90,12 +92,15 @@ class ConmonRuntime implements Runtime {
     }
     const root = runtimeRootOf(this.#options.stateDir, handler.name);
     const args = conmonArguments(launch, { runtimeRoot: root, exitDir: this.#exits.path });
+    const facts = readBundleFacts(bundleDir);
+    const { cgroupPath } = facts;
     const record = {
       id,
       handler: handler.name,
       runtimePath: handler.path,
       bundleDir,
-      ...readBundleFacts(bundleDir),
+      ...facts,
+      ...(cgroupPath && { unclaimedOomKills: this.#oomKills.unclaimed(cgroupPath) }),
     };
     mkdirSync(root, { recursive: true, mode: 0o700 });
     await this.#exits.ensure();
@@ -171,7 +176,7 @@ class ConmonRuntime implements Runtime {
       if (record.cgroupPath !== undefined) {
         await removeCgroup(record.cgroupPath);
       }
-      this.#forget(record.id, record.bundleDir);
+      this.#forget(record.id, record);
     } catch (cause) {
       throw new RuntimeError(kindOf(error), `${messageOf(error)}; and undo it`, { cause });
     }
@@ -216,6 +221,7 @@ class ConmonRuntime implements Runtime {
     monitor?: ProcessId,
   ): Promise<void> {
     const what = `container ${id}`;
+    this.#oomKills.willKill(id);
     const record = this.#launches.read(id);
     const isCutOff = init === undefined && (await endUnfinishedCreate(what, record?.bundleDir));
     const holder = monitor ?? (await monitorOf(record));
@@ -262,14 +268,15 @@ class ConmonRuntime implements Runtime {
     if (record?.cgroupPath !== undefined && !isWhole) {
       await removeCgroup(record.cgroupPath);
     }
-    this.#forget(id, record?.bundleDir);
+    this.#forget(id, record);
   }
 
   /** Removes every file that a launch has made; the record goes last. */
-  #forget(id: string, bundleDir?: string): void {
+  #forget(id: string, record?: LaunchRecord): void {
+    this.#oomKills.forget(id, record?.cgroupPath);
     removeFiles(this.#exits.path, [id]);
-    if (bundleDir !== undefined) {
-      removeFiles(bundleDir, bundleFiles);
+    if (record?.bundleDir !== undefined) {
+      removeFiles(record.bundleDir, bundleFiles);
     }
     this.#launches.remove(id);
   }
@@ -278,8 +285,14 @@ class ConmonRuntime implements Runtime {
     await reopenLog({ bundleDir, logPath, monitor: await findMonitor(bundleDir) });
   }
 
-  exitOf(id: string, bundleDir: string): Promise<ContainerExit | undefined> {
-    return readExit(this.#exits.path, id, bundleDir);
+  async exitOf(id: string, bundleDir: string): Promise<ContainerExit | undefined> {
+    const exit = readExit(this.#exits.path, id, bundleDir);
+    if (exit === undefined) {
+      return undefined;
+    }
+    const { cgroupPath, unclaimedOomKills: unclaimedBefore } = this.#launches.read(id) ?? {};
+    const ended = { id, exitCode: exit.exitCode, bundleDir, cgroupPath, unclaimedBefore };
+    return { ...exit, oomKilled: this.#oomKills.wasKilled(ended) };
   }
 
   /** Those with a launch record, and those that the runtime has a directory for. */

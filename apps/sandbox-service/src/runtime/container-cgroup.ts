@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { array, object, optional, parse, string } from 'valibot';
 
@@ -47,20 +46,4 @@ export function readBundleFacts(bundleDir: string): BundleFacts {
   return linux === undefined || linux.cgroupsPath === ''
     ? { ownPids }
     : { ownPids, cgroupPath: cgroupDirectoryOf(linux.cgroupsPath) };
-}
-
-/**
- * Whether the kernel has killed a process of this cgroup for want of memory. False where the
- * cgroup is gone. Reads `memory.events` (v2) or `memory.oom_control` (v1).
- */
-export async function hadOomKill(
-  cgroupPath: string,
-  cgroupRoot = '/sys/fs/cgroup',
-): Promise<boolean> {
-  const files = [
-    join(cgroupRoot, cgroupPath, 'memory.events'),
-    join(cgroupRoot, 'memory', cgroupPath, 'memory.oom_control'),
-  ];
-  const texts = await Promise.all(files.map((file) => readFile(file, 'utf8').catch(() => '')));
-  return texts.some((text) => /^oom_kill [1-9]/m.test(text));
 }

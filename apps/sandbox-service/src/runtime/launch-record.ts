@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@gantry/host';
-import { boolean, fallback, object, optional, safeParse, string } from 'valibot';
+import { boolean, fallback, number, object, optional, safeParse, string } from 'valibot';
 import { isMissing } from '../errno.ts';
 
 // Another version of this service may have written it, and what can't be read must block no stop.
@@ -11,6 +11,7 @@ const schema = object({
   bundleDir: fallback(optional(string()), undefined),
   cgroupPath: fallback(optional(string()), undefined),
   ownPids: fallback(boolean(), false),
+  unclaimedOomKills: fallback(optional(number()), undefined),
 });
 
 /** What is noted of a container before its conmon starts, so that it can be found by its id alone. */
@@ -25,6 +26,8 @@ export interface LaunchRecord {
   readonly cgroupPath?: string | undefined;
   /** As in BundleFacts; false, the safe guess, where the record does not tell. */
   readonly ownPids: boolean;
+  /** As OomKills told before the container was made; undefined where the record does not tell. */
+  readonly unclaimedOomKills?: number | undefined;
 }
 
 /** One small file per container under `dir`; on a volatile file system, as the containers are. */

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { run } from '@gantry/host';
 import { hostOf, leaks } from './harness/host.ts';
 import { podConfig, runPod } from './harness/pod.ts';
+import { freePort } from './harness/registry.ts';
 import { pidsOf } from './harness/services.ts';
 import { busyboxImage, type Stack, startStack } from './harness/stack.ts';
 import { until } from './harness/until.ts';
@@ -119,6 +121,37 @@ test('pods keep running over `down` and `up`', async () => {
   await stack.gantryOk('rmp', pod);
 });
 
+test('`down` interrupts an `up` that is under way, and nothing of it stays', async () => {
+  const dir = join(stack.dir, 'starting');
+  const file = join(stack.dir, 'starting.toml');
+  await writeFile(
+    file,
+    `root_dir = "${dir}/root"\nstate_dir = "${dir}/run"\n[grpc]\nsocket = "${dir}/run/g.sock"
+[nats]\nurl = "nats://127.0.0.1:9"\n[admin]\nport = ${await freePort()}\n`,
+  );
+  const gantry = (verb: string) =>
+    run(join(import.meta.dirname, '..', 'gantry'), [verb, '--config', file]);
+  // It waits for a NATS that never comes.
+  const up = gantry('up');
+  const status = await until(
+    'the supervisor',
+    () => gantry('status'),
+    ({ stdout }) =>
+      /^Gantry is being started, by pid \d+\nGantry is up, .*\n(.*\n)*cri-gateway /.test(
+        stdout.toString(),
+      ),
+  );
+  assert.equal(status.exitCode, 0);
+  const down = await gantry('down');
+  assert.match(down.stdout.toString(), /^interrupted the start that was under way \(pid \d+\)\n$/);
+  const { exitCode, stdout, stderr } = await up;
+  assert.deepEqual([exitCode, stdout.toString()], [130, '']);
+  assert.match(stderr.toString(), /interrupted/);
+  assert.match((await gantry('status')).stdout.toString(), /^Gantry is not running/);
+  const { stdout: left } = await run('pgrep', ['-f', file]);
+  assert.equal(left.toString(), '');
+});
+
 test('the whole stack runs in one process when it is told to', async () => {
   const compact = await startStack({ config: '[services]\ncompact = true' });
   try {
@@ -139,7 +172,6 @@ test('doctor checks this host and names what it found', async () => {
 test('a faulty config file is refused with every fault, its path and the file', async () => {
   const file = join(stack.dir, 'faulty.toml');
   await writeFile(file, 'root_dir = "relative"\n[grpc]\nsokcet = "/x"\n');
-  const { run } = await import('@gantry/host');
   const command = join(import.meta.dirname, '..', 'gantry');
   const { exitCode, stderr } = await run(command, ['up', '--config', file]);
   assert.equal(exitCode, 1);

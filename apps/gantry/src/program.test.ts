@@ -20,6 +20,45 @@ test('every command has a function behind it, and a name of its own', async () =
   }
 });
 
+test('every command shows examples, which use only its own options', () => {
+  for (const { name, examples = [], options = [], hidden } of commands) {
+    assert.ok(hidden === true || examples.length > 0, `${name} has no example`);
+    const known = [
+      '--config',
+      ...options.flatMap(([flags]) => flags.match(/(?<!\S)--?[\w-]+/g) ?? []),
+    ];
+    for (const example of examples.filter((text) => !text.startsWith('exec '))) {
+      assert.ok(example === name || example.startsWith(`${name} `), `${name}: ${example}`);
+      const used = example.match(/(?<!\S)--?[\w-]+/g) ?? [];
+      assert.deepEqual(
+        used.filter((flag) => !known.includes(flag)),
+        [],
+        example,
+      );
+    }
+  }
+});
+
+test('every argument is told of by its name', () => {
+  for (const { name, args = '', argsAbout = {} } of commands) {
+    const names = args.match(/[\w-]+/g) ?? [];
+    assert.deepEqual(Object.keys(argsAbout), names, name);
+  }
+});
+
+test('the help of a command tells its arguments, options and examples', () => {
+  const { out } = gantry('logs', '--help');
+  assert.match(out, /\nArguments:\n {2}container {2,}its name, its id/);
+  assert.match(out, /\n {2}--tail <lines> {2,}only so many/);
+  assert.match(out, /\nExamples:\n {2}gantry logs -f --tail 20 /);
+});
+
+test('an object is not shown as a table', () => {
+  const { err, code } = gantry('info', '-o', 'table');
+  assert.equal(code, 1);
+  assert.match(err, /^gantry: --output table: must be json or yaml\n$/);
+});
+
 test('help lists the commands, and hides those for machines', () => {
   const { out, code } = gantry('--help');
   assert.equal(code, 0);

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Config, loadConfig } from '@gantry/config';
 import { Command } from 'commander';
-import { type CommandEntry, commands, groups } from './command-table.ts';
+import type { CommandEntry } from './command-table/entry.ts';
+import { chapters, groups } from './command-table.ts';
 import type { Invocation } from './invocation.ts';
 
 /**
@@ -13,27 +14,51 @@ export function makeProgram(exit: (code: number) => void): Command {
   const program = new Command('gantry')
     .description('A Kubernetes container runtime. Start with: sudo gantry demo')
     .version(ownVersion(), '-V, --version')
-    .option('--config <file>', 'config file (default: /etc/gantry/config.toml)')
+    .option(...configOption)
+    .configureHelp({ subcommandTerm, sortOptions: false })
     .enablePositionalOptions()
     .showSuggestionAfterError()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'gantry: ')) });
-  for (const entry of commands) {
-    addCommand(program, entry, exit);
+  for (const [heading, entries] of Object.entries(chapters)) {
+    program.commandsGroup(`${heading}:`);
+    for (const entry of entries) {
+      addCommand(program, entry, exit);
+    }
   }
+  // Made here to come under the last heading.
+  program.addHelpCommand(
+    new Command('help').argument('[command]').description('show the help of a command'),
+  );
   return program;
+}
+
+const configOption = ['--config <file>', 'config file (default: /etc/gantry/config.toml)'] as const;
+
+/** Without its options: every command has some. */
+function subcommandTerm(command: Command): string {
+  const args = command.registeredArguments.map((argument) => {
+    const name = argument.variadic ? `${argument.name()}...` : argument.name();
+    return argument.required ? ` <${name}>` : ` [${name}]`;
+  });
+  return command.name() + args.join('');
 }
 
 function addCommand(program: Command, entry: CommandEntry, exit: (code: number) => void): void {
   const words = entry.name.split(' ');
   const verb = words.pop() ?? '';
   const command = groupOf(program, words)
-    .command(`${verb}${entry.args === undefined ? '' : ` ${entry.args}`}`, {
-      hidden: entry.hidden === true,
-    })
-    .description(entry.about)
-    .option('--config <file>', 'config file');
+    .command(verb, { hidden: entry.hidden === true })
+    .description(entry.about);
+  for (const notation of entry.args?.split(' ') ?? []) {
+    command.argument(notation, entry.argsAbout?.[notation.replace(/[^\w-]/g, '')]);
+  }
   for (const [flags, about, fallback] of entry.options ?? []) {
     command.option(flags, about, fallback);
+  }
+  command.option(...configOption);
+  if (entry.examples !== undefined) {
+    const lines = entry.examples.map((example) => `\n  gantry ${example}`);
+    command.addHelpText('after', `\nExamples:${lines.join('')}`);
   }
   if (entry.passThrough === true) {
     // What follows the first argument is a command line of its own.
@@ -54,7 +79,8 @@ function groupOf(program: Command, words: readonly string[]): Command {
       group
         .command(word)
         .description(groups[word] ?? '')
-        .option('--config <file>', 'config file');
+        .option(...configOption)
+        .configureHelp({ subcommandTerm });
   }
   return group;
 }

@@ -8,6 +8,7 @@ import { Progress } from '../output/progress.ts';
 import { describeCni } from '../stack/cni-config.ts';
 import { ensurePackages } from '../stack/packages.ts';
 import { startStack } from '../stack/start-stack.ts';
+import { announceStart } from '../supervisor/starts.ts';
 
 /**
  * `gantry demo`: from nothing to a pod that answers HTTP, with what happened inside. Its pod is removed,
@@ -24,6 +25,8 @@ export async function demo(invocation: Invocation): Promise<void> {
   );
   const note = (text: string): void => progress.show(text);
 
+  await using start = new AsyncDisposableStack();
+  start.use(await announceStart(config));
   await progress.step('looking for the Debian packages that pods need', () =>
     ensurePackages(config, { install: true, note, signal }),
   );
@@ -35,6 +38,7 @@ export async function demo(invocation: Invocation): Promise<void> {
     const { wasUp } = await startStack({ config, configFile, compact, note, signal, spawn: true });
     note(wasUp ? 'they run already' : `they serve CRI on ${config.grpc.socket}`);
   });
+  await start.disposeAsync();
 
   using cri = connect(invocation);
   await progress.step('making an image of Debian’s busybox, and importing it', () =>

@@ -30,8 +30,16 @@ export async function doctor(invocation: Invocation): Promise<number> {
     ...checkCni(config, files),
     ...(await checkStack(config)),
     ...checkKubelet(config, files),
-  ].filter((finding) => !flag(invocation, 'quiet') || finding.verdict !== 'ok');
-  const format = outputFormat(invocation, 'table');
-  invocation.out(format === 'table' ? findingsText(findings) : formatted(format, findings));
+  ];
+  const format = outputFormat(invocation);
+  const quiet = flag(invocation, 'quiet');
+  invocation.out(
+    format === 'table'
+      ? findingsText(findings, quiet)
+      : formatted(
+          format,
+          findings.filter(({ verdict }) => !quiet || verdict !== 'ok'),
+        ),
+  );
   return findings.some((finding) => finding.verdict === 'fail') ? 1 : 0;
 }

@@ -9,7 +9,7 @@ import { table } from '../output/table.ts';
 export async function imageUsage(invocation: Invocation): Promise<void> {
   using cri = connect(invocation);
   const response = await cri.imageAdmin.imageUsage({}, { signal: invocation.signal });
-  const format = outputFormat(invocation, 'table');
+  const format = outputFormat(invocation);
   if (format !== 'table') {
     invocation.out(formatted(format, messageJson(ImageUsageResponseSchema, response)));
     return;

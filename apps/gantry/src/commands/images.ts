@@ -19,7 +19,7 @@ export async function images(invocation: Invocation): Promise<void> {
     invocation.out(response.images.map((i) => `${i.id}\n`).join(''));
     return;
   }
-  const format = outputFormat(invocation, 'table');
+  const format = outputFormat(invocation);
   if (format !== 'table') {
     invocation.out(formatted(format, messageJson(ListImagesResponseSchema, response)));
     return;

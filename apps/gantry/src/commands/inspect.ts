@@ -2,10 +2,11 @@ import { ContainerStatusSchema } from '@gantry/proto';
 import { connect } from '../cri/connection.ts';
 import { findContainer } from '../cri/find-id.ts';
 import { argument, type Invocation } from '../invocation.ts';
-import { formatted, messageJson, outputFormat, parsedInfo, withDates } from '../output/format.ts';
+import { documentFormat, formatted, messageJson, parsedInfo, withDates } from '../output/format.ts';
 
 /** `gantry inspect CONTAINER`: its status, and what the service adds when it is asked for more. */
 export async function inspect(invocation: Invocation): Promise<void> {
+  const format = documentFormat(invocation);
   using cri = connect(invocation);
   const { signal } = invocation;
   const containerId = await findContainer(cri, argument(invocation, 0), signal);
@@ -23,6 +24,5 @@ export async function inspect(invocation: Invocation): Promise<void> {
       ]),
     ...parsedInfo(info),
   };
-  const format = outputFormat(invocation, 'json');
-  invocation.out(formatted(format === 'table' ? 'json' : format, shown));
+  invocation.out(formatted(format, shown));
 }

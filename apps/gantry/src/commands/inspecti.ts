@@ -2,10 +2,11 @@ import { RuntimeError } from '@gantry/errors';
 import { ImageSchema } from '@gantry/proto';
 import { connect } from '../cri/connection.ts';
 import { argument, type Invocation } from '../invocation.ts';
-import { formatted, messageJson, outputFormat, parsedInfo } from '../output/format.ts';
+import { documentFormat, formatted, messageJson, parsedInfo } from '../output/format.ts';
 
 /** `gantry inspecti IMAGE`: names, size, config. */
 export async function inspecti(invocation: Invocation): Promise<void> {
+  const format = documentFormat(invocation);
   using cri = connect(invocation);
   const image = argument(invocation, 0);
   const answer = await cri.images.imageStatus(
@@ -19,6 +20,5 @@ export async function inspecti(invocation: Invocation): Promise<void> {
     status: messageJson(ImageSchema, answer.image),
     ...parsedInfo(answer.info),
   };
-  const format = outputFormat(invocation, 'json');
-  invocation.out(formatted(format === 'table' ? 'json' : format, shown));
+  invocation.out(formatted(format, shown));
 }

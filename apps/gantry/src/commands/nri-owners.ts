@@ -6,7 +6,7 @@ import { table } from '../output/table.ts';
 
 /** `gantry nri owners CONTAINER`: which plugin has set or removed which of its fields. */
 export async function nriOwners(invocation: Invocation): Promise<void> {
-  const format = outputFormat(invocation, 'table');
+  const format = outputFormat(invocation);
   using cri = connect(invocation);
   const containerId = argument(invocation, 0);
   const answer = await cri.plugins.explainContainer({ containerId }, { signal: invocation.signal });

@@ -9,7 +9,7 @@ const allEvents = 14;
 
 /** `gantry nri plugins`: those that are asked, in their order, and the last ones that have gone or were turned away. */
 export async function nriPlugins(invocation: Invocation): Promise<void> {
-  const format = outputFormat(invocation, 'table');
+  const format = outputFormat(invocation);
   if (!invocation.config().nri.enabled) {
     invocation.note('gantry: NRI is disabled: set [nri] enabled = true in the config');
   }

@@ -24,7 +24,7 @@ export async function pods(invocation: Invocation): Promise<void> {
     invocation.out(response.items.map((pod) => `${pod.id}\n`).join(''));
     return;
   }
-  const format = outputFormat(invocation, 'table');
+  const format = outputFormat(invocation);
   if (format !== 'table') {
     invocation.out(formatted(format, messageJson(ListPodSandboxResponseSchema, response)));
     return;

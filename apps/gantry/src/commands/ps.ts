@@ -38,7 +38,7 @@ export async function ps(invocation: Invocation): Promise<void> {
     invocation.out(response.containers.map((c) => `${c.id}\n`).join(''));
     return;
   }
-  const format = outputFormat(invocation, 'table');
+  const format = outputFormat(invocation);
   if (format !== 'table') {
     invocation.out(formatted(format, messageJson(ListContainersResponseSchema, response)));
     return;

@@ -3,12 +3,14 @@ import { flag, type Invocation, requireRoot } from '../invocation.ts';
 import { describeCni } from '../stack/cni-config.ts';
 import { ensurePackages } from '../stack/packages.ts';
 import { startStack } from '../stack/start-stack.ts';
+import { announceStart } from '../supervisor/starts.ts';
 import { supervise } from './supervise.ts';
 
 /** `gantry up`: starts the stack and returns once it answers; with --foreground it stays. */
 export async function up(invocation: Invocation): Promise<void> {
   requireRoot('up');
   const config = invocation.config();
+  await using start = await announceStart(config);
   await ensurePackages(config, {
     install: flag(invocation, 'install'),
     note: invocation.note,
@@ -23,7 +25,10 @@ export async function up(invocation: Invocation): Promise<void> {
     signal: invocation.signal,
   };
   if (flag(invocation, 'foreground')) {
-    await stay(invocation, (signal) => startStack({ ...options, signal, spawn: false }));
+    await stay(invocation, async (signal) => {
+      await startStack({ ...options, signal, spawn: false });
+      await start[Symbol.asyncDispose]();
+    });
     return;
   }
   const { wasUp } = await startStack({ ...options, spawn: true });

@@ -9,7 +9,7 @@ export async function why(invocation: Invocation): Promise<void> {
   const id = argument(invocation, 0);
   const { json } = await cri.diagnostics.explain({ id }, { signal: invocation.signal });
   const explanation = JSON.parse(json) as Explanation;
-  const format = outputFormat(invocation, 'table');
+  const format = outputFormat(invocation);
   invocation.out(
     format === 'table' ? explanationText(explanation) : formatted(format, explanation),
   );

@@ -40,10 +40,28 @@ test('the table ends with what to do and the count', () => {
       '  warn  b: renew it',
       '  fail  c: get one',
       '',
-      '1 ok, 1 warnings, 1 failures',
+      '1 ok, 1 warning, 1 failure',
       '',
     ].join('\n'),
   );
+});
+
+test('a quiet table leaves out what is ok, and counts it', () => {
+  const findings = [ok('a', 'yes'), ok('b', 'yes'), warn('c', 'old', 'renew it')];
+  assert.equal(
+    findingsText(findings, true),
+    [
+      '      CHECK  FOUND',
+      'warn  c      old',
+      '',
+      'To do:',
+      '  warn  c: renew it',
+      '',
+      '2 ok, 1 warning, 0 failures',
+      '',
+    ].join('\n'),
+  );
+  assert.equal(findingsText(findings.slice(0, 2), true), '2 ok, 0 warnings, 0 failures\n');
 });
 
 test("a kubelet's cgroup driver must be ours", (t) => {

@@ -23,17 +23,22 @@ export const fail = (check: string, found: string, fix: string): Finding => ({
   fix,
 });
 
-/** A table of all findings, then what to do, then the count. */
-export function findingsText(findings: readonly Finding[]): string {
-  const rows = findings.map(({ verdict, check, found }) => [verdict, check, found]);
+/** A table of the findings, `quiet` only of those that are not ok; then what to do, then the count of all. */
+export function findingsText(findings: readonly Finding[], quiet = false): string {
+  const told = findings.filter(({ verdict }) => !quiet || verdict !== 'ok');
+  const rows = told.map(({ verdict, check, found }) => [verdict, check, found]);
   const fixes = findings
     .filter((f) => f.fix !== undefined)
     .map((f) => `  ${f.verdict}  ${f.check}: ${f.fix}\n`);
   const count = (verdict: Finding['verdict']): number =>
     findings.filter((f) => f.verdict === verdict).length;
   return [
-    table(['', 'CHECK', 'FOUND'], rows),
-    ...(fixes.length === 0 ? [] : ['\nTo do:\n', ...fixes]),
-    `\n${count('ok')} ok, ${count('warn')} warnings, ${count('fail')} failures\n`,
+    ...(told.length === 0 ? [] : [table(['', 'CHECK', 'FOUND'], rows), '\n']),
+    ...(fixes.length === 0 ? [] : ['To do:\n', ...fixes, '\n']),
+    `${count('ok')} ok, ${counted(count('warn'), 'warning')}, ${counted(count('fail'), 'failure')}\n`,
   ].join('');
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }

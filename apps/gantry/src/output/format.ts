@@ -7,10 +7,19 @@ import { isoNanos } from './time.ts';
 export type OutputFormat = 'table' | 'json' | 'yaml';
 
 /** The value of --output. Throws `invalid-argument` for one that there is not. */
-export function outputFormat(invocation: Invocation, fallback: OutputFormat): OutputFormat {
-  const format = option(invocation, 'output') ?? fallback;
+export function outputFormat(invocation: Invocation): OutputFormat {
+  const format = option(invocation, 'output') ?? 'table';
   if (format !== 'table' && format !== 'json' && format !== 'yaml') {
     throw new RuntimeError('invalid-argument', `--output ${format}: must be table, json or yaml`);
+  }
+  return format;
+}
+
+/** As `outputFormat`, of what has no table. */
+export function documentFormat(invocation: Invocation): 'json' | 'yaml' {
+  const format = option(invocation, 'output') ?? 'json';
+  if (format !== 'json' && format !== 'yaml') {
+    throw new RuntimeError('invalid-argument', `--output ${format}: must be json or yaml`);
   }
   return format;
 }

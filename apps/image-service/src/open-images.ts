@@ -124,10 +124,12 @@ export async function openImages(options: OpenOptions): Promise<Images> {
   const puller = new ImagePuller({
     store,
     installer,
-    open: (reference, credentials) => new RegistrySource(reference, credentials, registry),
+    open: (reference, credentials, onPassedOver) =>
+      new RegistrySource(reference, credentials, { ...registry, onPassedOver }),
     nodeCredentials: (host) => nodeCredentials(config.images, host),
     board,
     duration: pullDuration(metrics),
+    log,
   });
   const rootsDirectory = join(directory, 'roots');
   const rootfs = await RootFilesystemStore.open({

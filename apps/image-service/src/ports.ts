@@ -123,6 +123,11 @@ export interface ImageSource {
   readBlob(blob: Descriptor, options: LayerOptions): Promise<Buffer>;
   /** The bytes of a blob in order, each chunk valid until the next is asked for; the reader checks them. */
   openBlob(blob: Descriptor, options: BlobOptions): AsyncIterable<Uint8Array>;
+  /**
+   * What `openBlob` gave was wrong, as `error` tells: whoever gave it is not asked for this blob again.
+   * Rejects with what to tell when nobody else is left to ask. Absent where there is but one origin.
+   */
+  blame?(blob: Descriptor, error: Error): Promise<void>;
 }
 
 /** What the CRI's AuthConfig gives for one pull (api.proto); empty strings are absent. */

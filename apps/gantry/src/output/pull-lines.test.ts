@@ -33,6 +33,15 @@ test('each layer is a line with a bar, also one whose size nobody tells', () => 
   ]);
 });
 
+test('hosts that were passed over stand below the layers', () => {
+  const passedOver = ['mirror:5000: connection refused'];
+  const one = create(PullInProgressSchema, { layers: pull.layers.slice(1, 2), passedOver });
+  assert.deepEqual(pullLines(one), [
+    'bbbbbbbbbbbb  present                     2.00kB',
+    'passed over mirror:5000: connection refused',
+  ]);
+});
+
 test('a pull is summed up, before its manifest is known too', () => {
   assert.deepEqual(pullSummary(pull), { layers: '1 of 4', bytes: '2.05kB of 2.11kB' });
   const early = create(PullInProgressSchema, {});

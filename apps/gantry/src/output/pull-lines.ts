@@ -5,7 +5,12 @@ const barWidth = 24;
 
 /** A pull that is under way, one line for each layer: short digest, bar, how much of how much. */
 export function pullLines(pull: PullInProgress): string[] {
-  return pull.layers.map(layerLine);
+  return [...pull.layers.map(layerLine), ...passedOverLines(pull)];
+}
+
+/** The hosts that a pull has passed over, and why. */
+export function passedOverLines({ passedOver }: PullInProgress): string[] {
+  return passedOver.map((host) => `passed over ${host}`);
 }
 
 function layerLine({ digest, size, received, state }: LayerInProgress): string {

@@ -11,6 +11,8 @@ export interface SourceLayer {
   readonly canResume: boolean;
   /** The bytes from `offset` on, which is 0 unless the source can resume. */
   open(signal: AbortSignal, offset?: number): AsyncIterable<Uint8Array>;
+  /** As ImageSource has it. */
+  blame?(error: Error): Promise<void>;
 }
 
 interface Deps {

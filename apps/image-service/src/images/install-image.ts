@@ -13,7 +13,8 @@ import {
   parseImageConfig,
 } from '@gantry/oci';
 import { withSpan } from '@gantry/telemetry';
-import type { ImageSource, LayerSpec } from '../ports.ts';
+import { WrongBlobError } from '../layers/wrong-blob.ts';
+import type { DiskUsage, ImageSource, LayerSpec } from '../ports.ts';
 import type { NewImage } from '../store/image-records.ts';
 import { type KeepOptions, type SourceLayer, withBlob } from './fetch-blob.ts';
 import type { ImageStore } from './image-store.ts';
@@ -154,6 +155,24 @@ export class ImageInstaller {
     }
   }
 
+  /** Once more from the next that has it, for as long as somebody sends wrong bytes. */
+  async #prepareLayer(layer: SourceLayer, signal: AbortSignal): Promise<DiskUsage> {
+    const { layerStore } = this.#store;
+    for (;;) {
+      try {
+        return await withBlob(this.#store, layer, this.#keep, signal, (blob) => {
+          const bytes = this.#progress.count(layer.spec.diffId, blob);
+          return layerStore.prepareLayer(layer.spec, bytes, { signal });
+        });
+      } catch (error) {
+        if (!(error instanceof WrongBlobError) || layer.blame === undefined || signal.aborted) {
+          throw error;
+        }
+        await layer.blame(error);
+      }
+    }
+  }
+
   async #fetchLayer(
     layer: SourceLayer,
     chain: readonly Digest[],
@@ -179,10 +198,7 @@ export class ImageInstaller {
       };
       await withSpan('image.layer', attributes, async (span) => {
         const startedAt = performance.now();
-        const usage = await withBlob(this.#store, layer, this.#keep, own, (blob) => {
-          const bytes = this.#progress.count(diffId, blob);
-          return layerStore.prepareLayer(layer.spec, bytes, { signal: own });
-        });
+        const usage = await this.#prepareLayer(layer, own);
         faultPoint('image.layer-written');
         try {
           layers.add(diffId, usage);
@@ -218,6 +234,7 @@ export async function describeImage(
       spec: layer,
       canResume: source.canResume,
       open: (own, offset = 0) => source.openBlob(layer.descriptor, { signal: own, offset }),
+      ...(source.blame && { blame: source.blame.bind(source, layer.descriptor) }),
     })),
   };
 }

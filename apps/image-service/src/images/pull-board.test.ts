@@ -53,13 +53,21 @@ test('the pulls of every instance show in every instance, oldest first', async (
   const later = one.announce('later');
   later.setLayers(layers);
   const earlier = two.announce('earlier');
+  earlier.passOver('mirror:5000', 'blob sha256:1: 3 bytes where its manifest tells 4');
   const pulls = await until(one, ({ length }) => length === 2);
   assert.deepEqual(await until(two, (list) => list.length === 2 && list[1]?.layers.length === 2), [
-    { image: 'earlier', startedAt: 1000, instance: 'two', layers: [] },
+    {
+      image: 'earlier',
+      startedAt: 1000,
+      instance: 'two',
+      passedOver: ['mirror:5000: blob sha256:1: 3 bytes where its manifest tells 4'],
+      layers: [],
+    },
     {
       image: 'later',
       startedAt: 2000,
       instance: 'one',
+      passedOver: [],
       layers: [
         { digest: 'sha256:1', size: 100, received: 40, state: 'fetching' },
         { digest: 'sha256:2', size: 50, received: 50, state: 'present' },

@@ -20,6 +20,8 @@ export interface PullReport {
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
   readonly layers: readonly LayerReport[];
+  /** Hosts of no use, and why. */
+  readonly passedOver: readonly string[];
   readonly instance: string;
 }
 
@@ -27,6 +29,8 @@ export interface PullReport {
 export interface Announcement extends Disposable {
   /** To be called once the manifest is known. */
   setLayers(layers: readonly LayerSpec[]): void;
+  /** Another host is asked instead of this one. */
+  passOver(host: string, why: string): void;
 }
 
 interface Options {
@@ -53,7 +57,11 @@ interface Entry {
   readonly image: string;
   readonly startedAt: number;
   layers: readonly LayerSpec[];
+  readonly passedOver: string[];
 }
+
+/** A mirror may be of no use for each layer of an image. */
+const maxPassedOver = 20;
 
 /**
  * Where the pulls of all instances of a node can be seen while they run. Each
@@ -81,7 +89,7 @@ export class PullBoard implements AsyncDisposable {
   }
 
   announce(image: string): Announcement {
-    const entry: Entry = { image, startedAt: this.#options.clock(), layers: [] };
+    const entry: Entry = { image, startedAt: this.#options.clock(), layers: [], passedOver: [] };
     this.#entries.add(entry);
     this.#timer ??= setInterval(() => {
       this.#publish();
@@ -89,6 +97,11 @@ export class PullBoard implements AsyncDisposable {
     return {
       setLayers: (layers) => {
         entry.layers = layers;
+      },
+      passOver: (host, why) => {
+        if (entry.passedOver.length < maxPassedOver) {
+          entry.passedOver.push(`${host}: ${why}`);
+        }
       },
       [Symbol.dispose]: () => {
         this.#entries.delete(entry);
@@ -120,10 +133,11 @@ export class PullBoard implements AsyncDisposable {
 
   #own(): PullReport[] {
     const { instance, layer } = this.#options;
-    return [...this.#entries].map(({ image, startedAt, layers }) => ({
+    return [...this.#entries].map(({ image, startedAt, layers, passedOver }) => ({
       image,
       startedAt,
       instance,
+      passedOver,
       layers: layers.map(({ diffId, digest, size = 0 }) => {
         const { received, state } = layer(diffId);
         const isPresent = state === 'present';

@@ -183,7 +183,9 @@ test('a corrupt layer is refused and leaves nothing', { skip }, async (t) => {
   const { images, remains } = await startImages(t);
   await assert.rejects(images.puller.pull(`${proxy.host}/app:v1`, { signal }), {
     kind: 'failed-precondition',
-    message: new RegExp(`pull image .*app:v1: blob ${layer}: its content has the digest sha256:`),
+    message: new RegExp(
+      `app:v1: registry host ${proxy.host} sent wrong content: blob ${layer}: its content has the digest sha256:`,
+    ),
   });
   assert.deepEqual(images.store.images.list(), []);
   const { temporary, layers, blobs } = await remains();
@@ -224,7 +226,7 @@ const lies: [
       const { layers } = manifest as { layers: { size: number }[] };
       Object.assign(layers[0] ?? {}, { size: (layers[0]?.size ?? 0) - 1 });
     },
-    /sent more of blob sha256:\w+ than the \d+ bytes that its manifest tells/,
+    /sent wrong content: blob sha256:\w+: more than the \d+ bytes that its manifest tells/,
   ],
 ];
 

@@ -7,7 +7,7 @@ import {
   type Reference,
   repositoryName,
 } from '@gantry/oci';
-import { type Histogram, withSpan } from '@gantry/telemetry';
+import { type Histogram, type Logger, withSpan } from '@gantry/telemetry';
 import { kindOfFault } from '../layers/tree-writer.ts';
 import type { Credentials, ImageSource } from '../ports.ts';
 import { isRegistryUnavailable } from '../registry/registry-error.ts';
@@ -20,13 +20,18 @@ import { SharedWork } from './shared-work.ts';
 interface Deps {
   readonly store: ImageStore;
   readonly installer: ImageInstaller;
-  /** A source for one pull. */
-  readonly open: (reference: Reference, credentials: Credentials | undefined) => ImageSource;
+  /** A source for one pull, which tells of hosts that it passes over. */
+  readonly open: (
+    reference: Reference,
+    credentials: Credentials | undefined,
+    onPassedOver: (host: string, why: string) => void,
+  ) => ImageSource;
   /** What the node knows for a registry, for pulls that bring nothing. */
   readonly nodeCredentials: (host: string) => Promise<Credentials | undefined>;
   /** Where the pull shows while it runs. */
   readonly board: Pick<PullBoard, 'announce'>;
   readonly duration: Pick<Histogram, 'observe'>;
+  readonly log: Pick<Logger, 'warn'>;
 }
 
 export interface PullOptions {
@@ -73,11 +78,15 @@ export class ImagePuller {
     credentials: Credentials | undefined,
     signal: AbortSignal,
   ): Promise<Digest> {
-    const { store, installer, open, nodeCredentials, board, duration } = this.#deps;
+    const { store, installer, open, nodeCredentials, board, duration, log } = this.#deps;
     const startedAt = performance.now();
     using announcement = board.announce(full);
     await using _lock = await store.locks.take('name', full, signal);
-    const source = open(reference, credentials ?? (await nodeCredentials(reference.host)));
+    const known = credentials ?? (await nodeCredentials(reference.host));
+    const source = open(reference, known, (host, why) => {
+      log.warn({ image: full, host, error: why }, 'a registry host was passed over');
+      announcement.passOver(host, why);
+    });
     try {
       const { image, targetDigest } = await withSpan('image.resolve', {}, async () => {
         const resolved = await source.resolve({ signal });

@@ -122,7 +122,9 @@ test('a registry that sends more than a config has is stopped', { skip }, async 
   const { images } = await startImages(t);
   await assert.rejects(images.puller.pull(`${proxy.host}/app:v1`, { signal }), {
     kind: 'failed-precondition',
-    message: new RegExp(`sent more of blob ${image.id} than the \\d+ bytes`),
+    message: new RegExp(
+      `${proxy.host} sent wrong content: blob ${image.id}: more than the \\d+ bytes`,
+    ),
   });
 });
 

@@ -74,7 +74,13 @@ export type ToWorker =
 export type FromWorker =
   | { readonly taken: true }
   | { readonly done: DiskUsage }
-  | { readonly failed: { readonly kind: ErrorKind; readonly message: string } };
+  | {
+      readonly failed: {
+        readonly kind: ErrorKind;
+        readonly message: string;
+        readonly isWrongBlob: boolean;
+      };
+    };
 
 /** layer.json: what the tree itself does not tell. */
 export interface LayerNotes {

@@ -12,6 +12,7 @@ import {
   type UnpackJob,
   type UnpackWork,
 } from './unpack-job.ts';
+import { WrongBlobError } from './wrong-blob.ts';
 
 const idleMs = 60_000;
 /** Read before a thread is taken. */
@@ -149,7 +150,8 @@ async function runOn(
       } else if ('done' in message) {
         resolve(message.done);
       } else {
-        reject(new RuntimeError(message.failed.kind, message.failed.message));
+        const { kind, message: why, isWrongBlob } = message.failed;
+        reject(isWrongBlob ? new WrongBlobError(why) : new RuntimeError(kind, why));
       }
     });
     seat.onDeath = (error) => reject(new RuntimeError('internal', 'unpack', { cause: error }));

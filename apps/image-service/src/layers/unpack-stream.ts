@@ -5,12 +5,13 @@ import type { LayerSpec } from '../ports.ts';
 import { denseLength } from './dense-parts.ts';
 import { Inflater, magicBytes, type TakePiece } from './inflater.ts';
 import { checkSize, type LayerLimits } from './layer-limits.ts';
+import { otherDigest, tooLong, tooShort } from './wrong-blob.ts';
 
 /**
  * Reads one layer as it comes, tells `take` its uncompressed bytes (valid only
  * during the call), and checks size, digest and diff id, all in one pass. The compression is told by the
- * first bytes. Throws `failed-precondition` when the content is not what was
- * promised, and what the source or `take` throws.
+ * first bytes. Throws a WrongBlobError when the bytes are not the promised ones, `failed-precondition` when
+ * they are, and hold something else than was promised, and what the source or `take` throws.
  */
 export async function unpackStream(
   layer: LayerSpec,
@@ -42,7 +43,8 @@ export async function unpackStream(
   input.check();
   const actual = rawHash.digest('hex');
   if (actual !== hexOf(layer.diffId)) {
-    throw mismatch(`layer ${layer.diffId}: uncompressed content is sha256:${actual}`);
+    const message = `layer ${layer.diffId}: uncompressed content is sha256:${actual}`;
+    throw new RuntimeError('failed-precondition', message);
   }
 }
 
@@ -113,7 +115,7 @@ class CheckedInput {
     this.received += chunk.length;
     const { size, digest } = this.#layer;
     if (size !== undefined && this.received > size) {
-      throw mismatch(`blob ${digest}: more than the ${size} bytes that its manifest tells`);
+      throw tooLong({ digest: digest ?? this.#layer.diffId, size });
     }
     this.#hash?.update(chunk);
     return chunk;
@@ -128,19 +130,13 @@ class CheckedInput {
   check(): void {
     const { size, digest } = this.#layer;
     if (size !== undefined && this.received !== size) {
-      throw mismatch(`blob ${digest}: ${this.received} bytes where its manifest tells ${size}`);
+      throw tooShort({ digest: digest ?? this.#layer.diffId, size }, this.received);
     }
     if (digest !== undefined && this.#hash !== undefined) {
       const actual = this.#hash.digest('hex');
       if (actual !== hexOf(digest)) {
-        throw mismatch(
-          `blob ${digest}: its content has the digest ${algorithmOf(digest)}:${actual}`,
-        );
+        throw otherDigest({ digest }, `${algorithmOf(digest)}:${actual}`);
       }
     }
   }
-}
-
-function mismatch(message: string): RuntimeError {
-  return new RuntimeError('failed-precondition', message);
 }

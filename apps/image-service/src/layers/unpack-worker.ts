@@ -20,6 +20,7 @@ import {
   type UnpackJob,
 } from './unpack-job.ts';
 import { unpackStream } from './unpack-stream.ts';
+import { WrongBlobError } from './wrong-blob.ts';
 
 /*
  * A worker thread: takes one layer at a time with synchronous file system
@@ -32,7 +33,13 @@ parentPort?.on('message', ({ job, port }: { job: UnpackJob; port: MessagePort })
     .then(
       (done) => answer({ done }),
       (error: unknown) =>
-        answer({ failed: { kind: kindOfFault(error), message: messageOf(error) } }),
+        answer({
+          failed: {
+            kind: kindOfFault(error),
+            message: messageOf(error),
+            isWrongBlob: error instanceof WrongBlobError,
+          },
+        }),
     )
     .finally(() => port.close());
 });

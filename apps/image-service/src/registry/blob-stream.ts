@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { RuntimeError } from '@gantry/errors';
 import type { Descriptor } from '@gantry/oci';
+import { tooLong, tooShort, WrongBlobError } from '../layers/wrong-blob.ts';
 import type { HttpAnswer } from './http.ts';
 import { Pace, StalledError } from './pace.ts';
 import { registryUnavailable } from './registry-error.ts';
@@ -14,8 +15,8 @@ export interface BlobStreamOptions {
   readonly progressTimeoutMs: number;
   /** Asks for the bytes from `offset` on. */
   open(offset: number): Promise<HttpAnswer>;
-  /** The server of the last answer is of no use: ask another from now on. False when there is none. */
-  tryNext(): boolean;
+  /** The server of the last answer is of no use: ask another from now on. */
+  giveUp(error: Error): void;
 }
 
 /** In a row, without a byte. */
@@ -29,26 +30,24 @@ const maxBreaksInAll = 1000;
  * The bytes of a blob in order; a chunk is valid until the next is asked for. A connection that breaks is opened again where
  * it broke (RFC 9110 section 14, Range). A server whose connections break five
  * times in a row without a byte, or that falls silent or trickles, is given up for the
- * next. Fails when there is no next, at the signal, or when a server sends
- * other bytes than asked for or more than the blob has.
+ * next. Fails as `open` does, at the signal, or with a WrongBlobError when a server sends
+ * other bytes than asked for, more than the blob has, or less and says that it is all.
  */
 export async function* blobStream(
   blob: Descriptor,
   options: BlobStreamOptions,
 ): AsyncGenerator<Uint8Array> {
   let offset = options.begin;
-  let [breaks, breaksInAll] = [0, 0];
-  let pace = new Pace(options.progressTimeoutMs);
+  let server = new Server(options);
   while (offset < blob.size) {
-    const answer = await pace.wait(() => options.open(offset));
+    const answer = await server.pace.wait(() => options.open(offset));
     let fault: unknown;
     try {
-      for await (const chunk of freshBytes(answer, offset, pace)) {
+      for await (const chunk of freshBytes(answer, offset, server.pace)) {
         offset += chunk.length;
-        breaks = 0;
+        server.breaks = 0;
         if (offset > blob.size) {
-          const message = `registry host ${answer.url.host} sent more of blob ${blob.digest} than the ${blob.size} bytes that its manifest tells`;
-          throw new RuntimeError('failed-precondition', message);
+          throw tooLong(blob);
         }
         if (offset === blob.size) {
           answer.body.socket.setTimeout(endTimeoutMs);
@@ -68,23 +67,44 @@ export async function* blobStream(
     if (offset >= blob.size) {
       return;
     }
-    breaks += 1;
-    breaksInAll += 1;
-    const isHopeless = breaks >= maxBreaks || breaksInAll >= maxBreaksInAll;
-    if (isHopeless || fault instanceof StalledError) {
-      if (!options.tryNext()) {
-        const { host } = answer.url;
-        throw registryUnavailable(
-          `registry host ${host} broke off blob ${blob.digest} after ${offset} of ${blob.size} bytes`,
-          fault,
-        );
-      }
-      [breaks, breaksInAll] = [0, 0];
-      pace = new Pace(options.progressTimeoutMs);
-    } else {
-      const pauseMs = options.backoffMs * 2 ** (breaks - 1);
-      await pace.wait(() => delay(pauseMs, undefined, { signal: options.signal }));
+    if (fault === undefined && isAllThereIs(answer)) {
+      throw tooShort(blob, offset);
     }
+    if (await server.mayGoOn(fault)) {
+      continue;
+    }
+    const { host } = answer.url;
+    const what = `registry host ${host} broke off blob ${blob.digest} after ${offset} of ${blob.size} bytes`;
+    options.giveUp(registryUnavailable(what, fault));
+    server = new Server(options);
+  }
+}
+
+/** What one server has shown of itself. */
+class Server {
+  readonly pace: Pace;
+  readonly #options: BlobStreamOptions;
+  /** In a row, without a byte. */
+  breaks = 0;
+  #breaksInAll = 0;
+
+  constructor(options: BlobStreamOptions) {
+    this.#options = options;
+    this.pace = new Pace(options.progressTimeoutMs);
+  }
+
+  /** After a connection that broke: waits a while, or tells that the server is to be given up. */
+  async mayGoOn(fault: unknown): Promise<boolean> {
+    this.breaks += 1;
+    this.#breaksInAll += 1;
+    const isHopeless = this.breaks >= maxBreaks || this.#breaksInAll >= maxBreaksInAll;
+    if (isHopeless || fault instanceof StalledError) {
+      return false;
+    }
+    const { backoffMs, signal } = this.#options;
+    const pauseMs = backoffMs * 2 ** (this.breaks - 1);
+    await this.pace.wait(() => delay(pauseMs, undefined, { signal }));
+    return true;
   }
 }
 
@@ -118,6 +138,13 @@ async function* freshBytes(answer: HttpAnswer, offset: number, pace: Pace): Asyn
   }
 }
 
+/** An answer with the whole blob that has come to its end: more is not to be had there. */
+function isAllThereIs({ status, headers }: HttpAnswer): boolean {
+  // Without either header an end can't be told from a broken connection (RFC 9112, section 6.3).
+  const hasEnd = headers['content-length'] ?? headers['transfer-encoding'];
+  return status === 200 && hasEnd !== undefined;
+}
+
 /** A server that knows no ranges sends all of it again. */
 function bytesToSkip(answer: HttpAnswer, offset: number): number {
   if (answer.status !== 206) {
@@ -125,10 +152,7 @@ function bytesToSkip(answer: HttpAnswer, offset: number): number {
   }
   const start = /^bytes (\d+)-/.exec(answer.headers['content-range'] ?? '')?.[1];
   if (Number(start) !== offset) {
-    throw new RuntimeError(
-      'failed-precondition',
-      `registry host ${answer.url.host} sent another range than asked for`,
-    );
+    throw new WrongBlobError(`blob: another range than the one asked for, from byte ${offset} on`);
   }
   return 0;
 }

@@ -108,7 +108,7 @@ const answers: [
         forward();
       }
     },
-    /: registry host 127\.0\.0\.1:\d+ sent more of blob sha256:\w+ than the \d+ bytes that its manifest tells$/,
+    /: registry host 127\.0\.0\.1:\d+ sent wrong content: blob sha256:\w+: more than the \d+ bytes that its manifest tells$/,
   ],
   [
     'no answer at all',
@@ -166,7 +166,7 @@ const answers: [
         forward();
       }
     },
-    /broke off blob sha256:\w+ after 10 of \d+ bytes/,
+    /: registry host 127\.0\.0\.1:\d+ sent wrong content: blob sha256:\w+: 10 bytes where its manifest tells \d+$/,
   ],
 ];
 for (const [name, handle, why, own] of answers) {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { isKind, kindOf, messageOf, RuntimeError } from '@gantry/errors';
+import { isKind, messageOf, RuntimeError } from '@gantry/errors';
 import {
   acceptedManifests,
   algorithmOf,
@@ -15,6 +15,8 @@ import {
   parseImageDocument,
   type Reference,
 } from '@gantry/oci';
+import { withSpan } from '@gantry/telemetry';
+import { otherDigest, tooShort, WrongBlobError } from '../layers/wrong-blob.ts';
 import type {
   BlobOptions,
   Credentials,
@@ -24,10 +26,11 @@ import type {
 } from '../ports.ts';
 import { blobStream } from './blob-stream.ts';
 import { EndpointClient } from './endpoint-client.ts';
+import { type EndpointFailure, EndpointQueue, hostOf } from './endpoint-queue.ts';
 import { findEndpoints } from './find-endpoints.ts';
-import { type HttpAnswer, type HttpOptions, readBody } from './http.ts';
+import { type HttpOptions, readBody } from './http.ts';
 import type { KnownAnswers } from './known-answers.ts';
-import { RegistryError, registryUnavailable } from './registry-error.ts';
+import { RegistryError } from './registry-error.ts';
 
 export interface RegistryOptions {
   /** Directory of `<host>/hosts.toml`; empty means none. */
@@ -39,6 +42,8 @@ export interface RegistryOptions {
   readonly known: KnownAnswers;
   /** A document that is in the content store already, so that it need not be fetched. */
   readonly cached?: (digest: Digest) => Promise<Buffer | undefined>;
+  /** Told of hosts that were of no use where others are asked instead: so that somebody knows. */
+  readonly onPassedOver?: (host: string, why: string) => void;
 }
 
 interface Document {
@@ -46,8 +51,6 @@ interface Document {
   readonly bytes: Buffer;
   readonly type: string;
 }
-
-type Ask<T> = (client: EndpointClient, index: number) => Promise<T>;
 
 const accept = [...acceptedManifests, '*/*'].join(', ');
 /** An index in an index is odd but allowed; a loop is not. */
@@ -63,6 +66,13 @@ export class RegistrySource implements ImageSource {
   #clients: Promise<EndpointClient[]> | undefined;
   /** Sent what was no manifest, or another: a login page, a broken cache. Nothing more is asked of them. */
   readonly #liars = new Set<EndpointClient>();
+  /** Gave no answer: asked again only when the others have failed, for each may take its time to fail. */
+  readonly #silent = new Set<EndpointClient>();
+  readonly #refused = new Set<string>();
+  /** Whose bytes the last reading of a blob has. */
+  readonly #givers = new Map<Digest, EndpointClient[]>();
+  /** Who has given wrong ones. */
+  readonly #wrong = new Map<Digest, EndpointFailure[]>();
 
   constructor(
     reference: Reference,
@@ -104,41 +114,77 @@ export class RegistrySource implements ImageSource {
     if (cached !== undefined) {
       return cached;
     }
-    const chunks: Buffer[] = [];
-    for await (const chunk of this.openBlob(blob, options)) {
-      chunks.push(Buffer.from(chunk));
+    for (;;) {
+      try {
+        return await this.#readWhole(blob, options);
+      } catch (error) {
+        if (!(error instanceof WrongBlobError)) {
+          throw error;
+        }
+        await this.blame(blob, error);
+      }
     }
-    return Buffer.concat(chunks);
   }
 
   async *openBlob(
     blob: Descriptor,
     { signal, offset: begin = 0 }: BlobOptions,
   ): AsyncGenerator<Uint8Array> {
+    const { digest } = blob;
     const http = this.#http(signal);
-    const what = `fetch blob ${blob.digest}`;
-    const count = (await this.#endpoints()).length;
-    // An endpoint that has been given up is not asked again.
-    let skip = 0;
+    const what = `fetch blob ${digest}`;
+    const queue = await this.#queue('pull', what, digest);
+    const givers: EndpointClient[] = [];
+    this.#givers.set(digest, givers);
     yield* blobStream(blob, {
       signal,
       begin,
       backoffMs: this.#options.backoffMs,
       progressTimeoutMs: this.#options.progressTimeoutMs,
-      open: async (offset) => {
-        const range: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };
-        const ask: Ask<HttpAnswer> = async (client, index) => {
-          const answer = await client.get(`blobs/${blob.digest}`, what, range, http);
-          skip = index;
+      open: (offset) =>
+        queue.ask(async (client) => {
+          const range: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };
+          const answer = await client.get(`blobs/${digest}`, what, range, http);
+          if (givers.at(-1) !== client) {
+            givers.push(client);
+          }
           return answer;
-        };
-        return this.#ask('pull', what, ask, skip);
-      },
-      tryNext: () => {
-        skip += 1;
-        return skip < count;
-      },
+        }),
+      giveUp: (error) => queue.giveUp(error),
     });
+  }
+
+  async blame({ digest }: Descriptor, error: Error): Promise<void> {
+    const givers = this.#givers.get(digest) ?? [];
+    // Where several gave a part each, the last is asked for all of it before it counts as wrong.
+    const blamed = givers.length > 1 ? givers.slice(0, -1) : givers;
+    if (blamed.length === 0) {
+      throw error;
+    }
+    this.#givers.delete(digest);
+    const failures = blamed.map((client) => ({ client, error }));
+    this.#wrong.set(digest, [...(this.#wrong.get(digest) ?? []), ...failures]);
+    const queue = await this.#queue('pull', `fetch blob ${digest}`, digest);
+    if (queue.isEmpty) {
+      throw queue.failure();
+    }
+    await Promise.all(blamed.map((client) => this.#tell(hostOf(client), error)));
+  }
+
+  async #readWhole(blob: Descriptor, options: LayerOptions): Promise<Buffer> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of this.openBlob(blob, options)) {
+      chunks.push(Buffer.from(chunk));
+    }
+    const bytes = Buffer.concat(chunks);
+    const actual = digestOfBytes(bytes, blob.digest);
+    if (bytes.length !== blob.size) {
+      throw tooShort(blob, bytes.length);
+    }
+    if (actual !== blob.digest) {
+      throw otherDigest(blob, actual);
+    }
+    return bytes;
   }
 
   async #fetchDocument(
@@ -154,7 +200,8 @@ export class RegistrySource implements ImageSource {
     const http = this.#http(signal);
     const capability = digest === undefined ? 'resolve' : 'pull';
     const what = `fetch manifest ${tagOrDigest}`;
-    return this.#ask(capability, what, async (client) => {
+    const queue = await this.#queue(capability, what);
+    return queue.ask(async (client) => {
       const answer = await client.get(`manifests/${tagOrDigest}`, what, { accept }, http);
       const bytes = await readBody(answer, maxDocumentBytes);
       const named = String(answer.headers['docker-content-digest'] ?? '');
@@ -173,56 +220,51 @@ export class RegistrySource implements ImageSource {
     });
   }
 
-  /** Asks the endpoints in order until one answers; rejects with what the last said, or `not-found` where none has it. */
-  async #ask<T>(capability: 'pull' | 'resolve', what: string, ask: Ask<T>, skip = 0): Promise<T> {
-    const failures: { client: EndpointClient; error: unknown }[] = [];
-    for (const [index, client] of (await this.#endpoints()).entries()) {
-      const mayBeAsked = client.endpoint.capabilities.has(capability) && !this.#liars.has(client);
-      if (index < skip || !mayBeAsked) {
-        continue;
-      }
-      try {
-        return await ask(client, index);
-      } catch (error) {
-        if (isKind(error, 'canceled') || isAbort(error)) {
-          throw error;
-        }
-        failures.push({ client, error });
-        if (isKind(error, 'failed-precondition') || isKind(error, 'invalid-argument')) {
-          this.#liars.add(client);
-        }
-      }
-    }
-    throw this.#failure(what, failures);
+  /** Whom to ask for something, a blob for one. */
+  async #queue(
+    capability: 'pull' | 'resolve',
+    what: string,
+    digest?: Digest,
+  ): Promise<EndpointQueue> {
+    const failures = digest === undefined ? [] : (this.#wrong.get(digest) ?? []);
+    const wrong = new Set(failures.map(({ client }) => client));
+    const clients = (await this.#endpoints()).filter(
+      (client) =>
+        client.endpoint.capabilities.has(capability) &&
+        !this.#liars.has(client) &&
+        !wrong.has(client),
+    );
+    const isSilent = (client: EndpointClient): boolean => this.#silent.has(client);
+    const inTurn = [...clients.filter((client) => !isSilent(client)), ...clients.filter(isSilent)];
+    const wanted = { what, image: this.description, registry: this.#reference.host };
+    return new EndpointQueue(wanted, inTurn, failures, (failure, next) => {
+      this.#note(failure, next !== undefined);
+    });
   }
 
-  #failure(what: string, failures: readonly { client: EndpointClient; error: unknown }[]): Error {
-    const { host } = this.#reference;
-    const last = failures.at(-1);
-    if (last === undefined) {
-      const message = `no endpoint of registry host ${host} may be asked: see its hosts.toml`;
-      return new RuntimeError('failed-precondition', message);
+  #note({ client, error }: EndpointFailure, isPassedOver: boolean): void {
+    const status = error instanceof RegistryError ? error.status : undefined;
+    if (isKind(error, 'failed-precondition') || isKind(error, 'invalid-argument')) {
+      this.#liars.add(client);
+    } else if (status === undefined || status === 0) {
+      this.#silent.add(client);
     }
-    const others = failures
-      .slice(0, -1)
-      .map((f) => `${f.client.endpoint.base.host}: ${messageOf(f.error)}`);
-    const before = others.length === 0 ? '' : ` (before that, ${others.join('; ')})`;
-    const { error } = last;
-    if (error instanceof RegistryError && error.status === 404) {
-      const name = this.description;
-      const message = `manifest for ${name} not found at registry host ${last.client.endpoint.base.host}`;
-      const told = error.message.includes('blob') ? error.message : message;
-      return new RuntimeError('not-found', `${told}${before}`);
+    const host = hostOf(client);
+    const refusal = `${host} ${status ?? ''}`;
+    // That a mirror has not got something is as it should be; what it refuses it refuses each time.
+    if (isPassedOver && status !== 404 && !this.#refused.has(refusal)) {
+      this.#refused.add(refusal);
+      void this.#tell(host, error);
     }
-    if (error instanceof RegistryError) {
-      return new RegistryError(error.kind, error.status, `${messageOf(error)}${before}`);
-    }
-    if (kindOf(error) !== 'internal') {
-      return new RuntimeError(kindOf(error), `${what}: ${messageOf(error)}${before}`);
-    }
-    // No answer at all: what the network or TLS says, and whom it is about.
-    const message = `${what}: registry host ${last.client.endpoint.base.host}: ${messageOf(error)}${before}`;
-    return registryUnavailable(message);
+  }
+
+  /** Tells the log and the trace. */
+  async #tell(host: string, error: unknown): Promise<void> {
+    this.#options.onPassedOver?.(host, messageOf(error));
+    const attributes = { 'server.address': host, 'image.name': this.description };
+    await withSpan('registry.pass_over', attributes, () => Promise.reject(error as Error)).catch(
+      () => undefined,
+    );
   }
 
   #endpoints(): Promise<EndpointClient[]> {
@@ -257,8 +299,4 @@ function digestOfBytes(bytes: Buffer, like: Digest | undefined): Digest {
 
 function mediaTypeOf(header: string | undefined, fallback: string): string {
   return header?.split(';')[0]?.trim().toLowerCase() ?? fallback;
-}
-
-function isAbort(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError');
 }

@@ -15,9 +15,10 @@ export function listPulls({
   readonly board: Pick<PullBoard, 'list'>;
 }): ServiceImpl<typeof ImageAdmin>['listPulls'] {
   return async () => ({
-    pulls: (await board.list()).map(({ image, startedAt, instance, layers }) => ({
+    pulls: (await board.list()).map(({ image, startedAt, instance, layers, passedOver }) => ({
       image,
       instance,
+      passedOver: [...passedOver],
       startedAtMs: BigInt(startedAt),
       layers: layers.map(({ digest, size, received, state }) => ({
         digest,

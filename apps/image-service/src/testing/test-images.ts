@@ -14,6 +14,8 @@ export interface TestService {
   readonly directory: string;
   readonly metrics: Registry;
   readonly warnings: readonly string[];
+  /** What was told with each of them. */
+  readonly warned: readonly unknown[];
   /** Writes `certs.d/<host>/hosts.toml`. */
   readonly configureHost: (host: string, toml: string) => void;
   /** Files and directories of unfinished work, and finished layers and blobs. */
@@ -60,7 +62,13 @@ export async function startImages(t: TestContext, options: Options = {}): Promis
     },
   });
   const warnings: string[] = [];
-  const log = { warn: (_fields: unknown, message?: string) => void warnings.push(message ?? '') };
+  const warned: unknown[] = [];
+  const log = {
+    warn: (fields: unknown, message = '') => {
+      warnings.push(message);
+      warned.push(fields);
+    },
+  };
   const metrics = newRegistry({ service: 'image', instance: 'test' });
   const images = await openImages({
     config,
@@ -75,6 +83,7 @@ export async function startImages(t: TestContext, options: Options = {}): Promis
     directory,
     metrics,
     warnings,
+    warned,
     configureHost: (host, toml) => {
       mkdirSync(join(certs, host), { recursive: true });
       writeFileSync(join(certs, host, 'hosts.toml'), toml);

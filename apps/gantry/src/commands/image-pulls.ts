@@ -24,7 +24,4 @@ export async function imagePulls(invocation: Invocation): Promise<void> {
   for (const line of new Set(response.pulls.flatMap(passedOverLines))) {
     invocation.out(`${line}\n`);
   }
-  for (const line of new Set(response.pulls.flatMap(passedOverLines))) {
-    invocation.out(`${line}\n`);
-  }
 }

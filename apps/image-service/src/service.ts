@@ -50,11 +50,11 @@ export const service: ServiceDefinition = {
     return {
       handlers: new Map([
         ...busHandlers(ImageService, {
-          pullImage: pullImage({ puller }),
+          pullImage: pullImage({ puller, log }),
           listImages: listImages(lists),
           streamImages: streamImages(lists),
           imageStatus: imageStatus(lists),
-          removeImage: removeImage({ store }),
+          removeImage: removeImage({ store, log }),
           imageFsInfo: imageFsInfo({
             mountpoint: images.directory,
             imageUsage: () => images.imageUsage(),

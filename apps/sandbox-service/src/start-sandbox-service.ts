@@ -46,6 +46,7 @@ import { listMetricDescriptors } from './rpc/list-metric-descriptors.ts';
 import { listPodSandbox } from './rpc/list-pod-sandbox.ts';
 import { listPodSandboxMetrics } from './rpc/list-pod-sandbox-metrics.ts';
 import { listPodSandboxStats } from './rpc/list-pod-sandbox-stats.ts';
+import { logLife } from './rpc/log-life.ts';
 import { podSandboxStats } from './rpc/pod-sandbox-stats.ts';
 import { podSandboxStatus } from './rpc/pod-sandbox-status.ts';
 import { removeContainerMethod } from './rpc/remove-container.ts';
@@ -231,17 +232,19 @@ function methods(world: PluggedWorld, work: Work): RawHandlers {
       status: status(world),
       runtimeConfig: runtimeConfig(world),
       updateRuntimeConfig: updateRuntimeConfig(world),
-      runPodSandbox: runPodSandbox({ ...work.runPod, exits }),
-      stopPodSandbox: stopPodSandbox(work.removal),
-      removePodSandbox: removePodSandbox(work.removal),
+      ...logLife(world, {
+        runPodSandbox: runPodSandbox({ ...work.runPod, exits }),
+        stopPodSandbox: stopPodSandbox(work.removal),
+        removePodSandbox: removePodSandbox(work.removal),
+        createContainer: createContainerMethod({ ...work.removal, ...work.createContainer }),
+        startContainer: startContainerMethod({ ...world, podLock, exits }),
+        removeContainer: removeContainerMethod(work.removal),
+      }),
       updatePodSandboxResources: updatePodSandboxResources({ ...world, podLock }),
       podSandboxStatus: podSandboxStatus(world),
       listPodSandbox: listPodSandbox(world),
       streamPodSandboxes: streamPodSandboxes(world),
-      createContainer: createContainerMethod({ ...work.removal, ...work.createContainer }),
-      startContainer: startContainerMethod({ ...world, podLock, exits }),
       stopContainer: stopContainer({ ...world, stops }),
-      removeContainer: removeContainerMethod(work.removal),
       listContainers: listContainers(world),
       streamContainers: streamContainers(world),
       containerStatus: containerStatusMethod(world),

@@ -35,6 +35,8 @@ export interface Node {
   readonly host: FakeHost;
   readonly figures: FakeFigures;
   readonly config: Config;
+  /** Left out: nobody reads it. */
+  readonly log?: Logger;
   /** Left out: NRI is disabled. */
   readonly openPlugins?: World['openPlugins'];
   /** Left out: SELinux is off. */
@@ -67,7 +69,7 @@ export interface TestService {
   crash(): void;
 }
 
-const silent: Logger = {
+export const silent: Logger = {
   trace: () => undefined,
   debug: () => undefined,
   info: () => undefined,
@@ -104,7 +106,7 @@ export async function startOn(t: TestContext, node: Node): Promise<TestService> 
     handlers: new Handlers(node.host.handlers, 'runc'),
     figures: node.figures,
     clock: () => BigInt(Date.now()) * 1_000_000n,
-    log: silent,
+    log: node.log ?? silent,
     metrics: newRegistry({ service: 'sandbox', instance: 'test' }),
     faultPoint: () => undefined,
     version: '1.2.3',

@@ -93,6 +93,8 @@ test('the status of an unknown image is empty, of a known one verbose on request
 
 test('a pull answers with the id, and passes on what it may', async () => {
   const calls: [string, Credentials | undefined][] = [];
+  const lines: object[] = [];
+  const log = { info: (fields: object | string) => lines.push(Object(fields)) };
   const puller = {
     pull: (name: string, { credentials }: { credentials?: Credentials | undefined }) => {
       calls.push([name, credentials]);
@@ -100,7 +102,7 @@ test('a pull answers with the id, and passes on what it may', async () => {
     },
   };
   const pull = (image: string, serverAddress: string) =>
-    pullImage({ puller })(
+    pullImage({ puller, log })(
       create(PullImageRequestSchema, {
         image: { image },
         auth: { username: 'u', password: 'p', serverAddress },
@@ -108,6 +110,7 @@ test('a pull answers with the id, and passes on what it may', async () => {
       context,
     );
   assert.deepEqual(await pull('r.example/a', 'r.example'), { imageRef: digest(1) });
+  assert.partialDeepStrictEqual(lines, [{ image: 'r.example/a', id: digest(1) }]);
   await pull('r.example/a', 'other.example');
   assert.deepEqual(
     calls.map(([, c]) => c?.username),

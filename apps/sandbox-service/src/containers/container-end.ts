@@ -1,9 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Logger } from '@gantry/telemetry';
 import type { Handlers } from '../handlers.ts';
 import { InParallel } from '../in-parallel.ts';
 import type { Plugins } from '../nri/plugins.ts';
 import type { Paths } from '../paths.ts';
 import type { Clock, ContainerExit, Runtime } from '../ports.ts';
+import { containerFields } from '../rpc/log-life.ts';
 import type { Container, ContainerFacts } from '../store/container-store.ts';
 import type { Records } from '../store/records.ts';
 
@@ -14,6 +16,7 @@ interface Deps {
   readonly handlers: Handlers;
   readonly clock: Clock;
   readonly plugins: Pick<Plugins, 'exited'>;
+  readonly log: Pick<Logger, 'info'>;
 }
 
 const killedCode = 137;
@@ -70,6 +73,11 @@ export class ContainerEnd {
       phase: 'exited',
       facts: { ...facts, finishedAtNanos },
     });
+    const { exitCode: exit_code, reason } = facts;
+    this.#deps.log.info(
+      { ...containerFields(container), exit_code, reason },
+      'the container has ended',
+    );
     this.tell(container.id);
     this.#deps.plugins.exited(container.id);
   }

@@ -44,15 +44,13 @@ function isLost(deps: ReconcilePodDeps, sandbox: Sandbox): Promise<boolean> {
 }
 
 async function reconcileContainer(deps: ReconcilePodDeps, container: Container): Promise<void> {
-  const { records, containerEnd, log } = deps;
+  const { records, containerEnd } = deps;
   const { id, phase, facts } = container;
   if (phase === 'running' && (await ended(deps, id, facts))) {
     // Where conmon was killed the container may live on: nobody would ever
     // tell how it ends, so it ends here.
     await containerEnd.killProcesses(container);
     await containerEnd.recordExit(container, { killed: false });
-    const { exitCode, reason } = records.containers.get(id).facts;
-    log.info({ container: id, exit_code: exitCode, reason }, 'has exited while nobody watched');
   }
   if (phase === 'created' && !(await exists(deps.paths.spec(id)))) {
     // The host was started anew: its bundle is gone.

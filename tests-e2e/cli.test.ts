@@ -53,6 +53,9 @@ linux: {}
     (text) => text === 'hello\n',
   );
   assert.equal(await stack.gantryOk('exec', container, 'echo', 'hi'), 'hi\n');
+  for (const name of ['box', 'hand']) {
+    assert.match(await stack.gantryOk('why', name), /nothing failed/);
+  }
   const failed = await stack.gantry('exec', container, 'sh', '-c', 'echo no >&2; exit 9');
   assert.deepEqual([failed.exitCode, failed.stderr], [9, 'no\n']);
   const inspected = JSON.parse(await stack.gantryOk('inspect', container)) as {

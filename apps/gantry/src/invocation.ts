@@ -57,6 +57,11 @@ export function numberOption(invocation: Invocation, name: string, least = 0): n
   return value;
 }
 
+/** How a person names this stack on the next command line. */
+export function ownCommand(configFile: string | undefined): string {
+  return configFile === undefined ? './gantry' : `./gantry --config ${configFile}`;
+}
+
 /** Refuses to go on without root, and says how to get it. */
 export function requireRoot(what: string): void {
   if (process.getuid?.() !== 0) {

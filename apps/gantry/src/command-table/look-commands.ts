@@ -20,7 +20,7 @@ export const lookCommands: readonly CommandEntry[] = [
   {
     name: 'why',
     args: '<id>',
-    argsAbout: { id: 'of a pod or container' },
+    argsAbout: { id: 'of a pod or container, or its name; an id also when it is gone' },
     about: 'say what failed of a pod or container, and what to do',
     options: [output],
     examples: ['why 9a8b7c'],

@@ -2,7 +2,7 @@ import { formatTrace } from '@gantry/telemetry';
 import { connect } from '../cri/connection.ts';
 import { fetchPage, importBusybox, runDemoPod } from '../demo/demo-pod.ts';
 import { slowestTrace } from '../demo/slowest-trace.ts';
-import { type Invocation, requireRoot } from '../invocation.ts';
+import { type Invocation, ownCommand, requireRoot } from '../invocation.ts';
 import { readLog } from '../logs/follow-log.ts';
 import { Progress } from '../output/progress.ts';
 import { describeCni } from '../stack/cni-config.ts';
@@ -74,7 +74,7 @@ export async function demo(invocation: Invocation): Promise<void> {
 }
 
 function farewell(socket: string, configFile: string | undefined): string {
-  const gantry = configFile === undefined ? './gantry' : `./gantry --config ${configFile}`;
+  const gantry = ownCommand(configFile);
   return [
     '',
     `That was a pod. Gantry stays up, on ${socket}. From here:`,

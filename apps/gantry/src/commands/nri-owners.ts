@@ -1,15 +1,19 @@
 import { ExplainContainerResponseSchema } from '@gantry/proto/nri-broker';
 import { connect } from '../cri/connection.ts';
+import { findContainer } from '../cri/find-id.ts';
 import { argument, type Invocation } from '../invocation.ts';
 import { formatted, messageJson, outputFormat } from '../output/format.ts';
 import { table } from '../output/table.ts';
+import { requireNri } from './nri-plugins.ts';
 
 /** `gantry nri owners CONTAINER`: which plugin has set or removed which of its fields. */
 export async function nriOwners(invocation: Invocation): Promise<void> {
   const format = outputFormat(invocation);
+  requireNri(invocation);
   using cri = connect(invocation);
-  const containerId = argument(invocation, 0);
-  const answer = await cri.plugins.explainContainer({ containerId }, { signal: invocation.signal });
+  const { signal } = invocation;
+  const containerId = await findContainer(cri, argument(invocation, 0), signal);
+  const answer = await cri.plugins.explainContainer({ containerId }, { signal });
   invocation.out(
     format === 'table'
       ? table(

@@ -1,3 +1,4 @@
+import { RuntimeError } from '@gantry/errors';
 import { ListPluginsResponseSchema, type PluginStatus } from '@gantry/proto/nri-broker';
 import { connect } from '../cri/connection.ts';
 import type { Invocation } from '../invocation.ts';
@@ -10,9 +11,7 @@ const allEvents = 14;
 /** `gantry nri plugins`: those that are asked, in their order, and the last ones that have gone or were turned away. */
 export async function nriPlugins(invocation: Invocation): Promise<void> {
   const format = outputFormat(invocation);
-  if (!invocation.config().nri.enabled) {
-    invocation.note('gantry: NRI is disabled: set [nri] enabled = true in the config');
-  }
+  requireNri(invocation);
   using cri = connect(invocation);
   const answer = await cri.plugins.listPlugins({}, { signal: invocation.signal });
   if (format !== 'table') {
@@ -25,6 +24,16 @@ export async function nriPlugins(invocation: Invocation): Promise<void> {
       answer.plugins.map(rowOf),
     ),
   );
+}
+
+/** Without it there is nobody to ask. */
+export function requireNri(invocation: Invocation): void {
+  if (!invocation.config().nri.enabled) {
+    throw new RuntimeError(
+      'failed-precondition',
+      'NRI is disabled. Set enabled = true in [nri] of the config file, and start Gantry anew',
+    );
+  }
 }
 
 function rowOf(plugin: PluginStatus): string[] {

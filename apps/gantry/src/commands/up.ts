@@ -1,5 +1,5 @@
 import { pauseImageName } from '@gantry/debian-image';
-import { flag, type Invocation, requireRoot } from '../invocation.ts';
+import { flag, type Invocation, ownCommand, requireRoot } from '../invocation.ts';
 import { describeCni } from '../stack/cni-config.ts';
 import { ensurePackages } from '../stack/packages.ts';
 import { startStack } from '../stack/start-stack.ts';
@@ -33,15 +33,16 @@ export async function up(invocation: Invocation): Promise<void> {
   }
   const { wasUp } = await startStack({ ...options, spawn: true });
   const socket = config.grpc.socket;
+  const gantry = ownCommand(invocation.configFile);
   invocation.out(
     wasUp
       ? `Gantry is up already, on ${socket}\n`
       : [
           `Gantry is up, on ${socket}`,
-          `  look:     ./gantry ps, pods, images, doctor`,
+          `  look:     ${gantry} ps (or pods, images, doctor)`,
           `  kubelet:  --container-runtime-endpoint=unix://${socket}`,
           `  logs:     ${config.state_dir}/log`,
-          `  stop:     ./gantry down (pods keep running)`,
+          `  stop:     ${gantry} down (pods keep running)`,
           '',
         ].join('\n'),
   );

@@ -43,6 +43,16 @@ function named(object: Container | PodSandbox): Named {
   return { id: object.id, name: object.metadata?.name ?? '' };
 }
 
+/** As `findContainer`, of a container or else a pod. */
+export async function findEither(
+  cri: CriConnection,
+  text: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const container = await findContainer(cri, text, signal);
+  return container === text ? findPod(cri, text, signal) : container;
+}
+
 /** A name wins over the beginning of an id, since a person can't choose ids. */
 export function pick(kind: string, objects: readonly Named[], text: string): string {
   const byName = objects.filter((object) => object.name === text);

@@ -8,26 +8,26 @@ test('each change of the life of a pod has one line, and what changes nothing ha
     lines.push([message, Object(fields)]);
   };
   const node = await newNode(t);
-  const { service, call } = await startOn(t, { ...node, log: { ...silent, info } });
-  await service.reconciliation.finished;
+  const service = await startOn(t, { ...node, log: { ...silent, info } });
+  await service.service.reconciliation.finished;
 
   const config = podConfig('web');
-  const { podSandboxId } = await call('runPodSandbox', { config });
-  const { containerId } = await call('createContainer', {
+  const { podSandboxId } = await service.call('runPodSandbox', { config });
+  const { containerId } = await service.call('createContainer', {
     podSandboxId,
     config: containerConfig('c'),
     sandboxConfig: config,
   });
-  await call('startContainer', { containerId });
-  await call('stopContainer', { containerId, timeout: 0n });
+  await service.call('startContainer', { containerId });
+  await service.call('stopContainer', { containerId, timeout: 0n });
   for (const _ of [1, 2]) {
-    await call('removeContainer', { containerId });
+    await service.call('removeContainer', { containerId });
   }
   for (const _ of [1, 2]) {
-    await call('stopPodSandbox', { podSandboxId });
+    await service.call('stopPodSandbox', { podSandboxId });
   }
   for (const _ of [1, 2]) {
-    await call('removePodSandbox', { podSandboxId });
+    await service.call('removePodSandbox', { podSandboxId });
   }
 
   assert.deepEqual(

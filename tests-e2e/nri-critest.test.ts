@@ -92,6 +92,6 @@ test('where NRI is disabled nothing listens, no broker runs, and gantry nri says
   assert.doesNotMatch(status, /nri/);
   const { exitCode, stderr } = await without.gantry('nri', 'plugins');
   assert.notEqual(exitCode, 0);
-  assert.match(stderr, /NRI is disabled: set \[nri\] enabled = true/);
+  assert.match(stderr, /NRI is disabled\. Set enabled = true in \[nri\]/);
   assert.equal(existsSync(join(without.stateDir, 'plugin-updates')), false);
 });

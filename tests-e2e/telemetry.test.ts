@@ -47,6 +47,11 @@ test('a request is one trace, from the gateway down to each runc, conmon and CNI
   assert.match(text, /ms/);
   const containerId = await startContainer(stack, pod, shellContainer('c', 'exec sleep 1000'));
   await traceOf(containerId, [/StartContainer/]);
+  // What comes when it ends, maybe days later, does not draw out the trace of its start.
+  const endedId = await startContainer(stack, pod, shellContainer('ended', 'exit 0'));
+  const ended = await traceOf(endedId, [/^runc delete /m]);
+  assert.match(ended, /^StartContainer /m);
+  assert.doesNotMatch(ended, /[├└] runc delete/);
   await removePod(stack, pod.podSandboxId);
 });
 

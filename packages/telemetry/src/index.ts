@@ -8,4 +8,4 @@ export { openRemoteSpan, type RemoteSpan } from './remote-span.ts';
 export { asOwner, type SpanOwner } from './span-owner.ts';
 export { startTelemetry } from './start-telemetry.ts';
 export type { Telemetry, TelemetryConfig, TelemetryOptions } from './telemetry-options.ts';
-export { failSpan, withSpan } from './with-span.ts';
+export { failSpan, outsideTrace, withSpan } from './with-span.ts';

@@ -9,6 +9,7 @@ import {
   createLogger,
   type Logger,
   openRemoteSpan,
+  outsideTrace,
   readTraces,
   startTelemetry,
   type Telemetry,
@@ -105,6 +106,23 @@ test('an owner names the spans that are made under it', async (t) => {
   const [root] = readTraces({ rootDir })[0]?.roots ?? [];
   assert.deepEqual([root?.service, root?.instance], ['image', 'i2']);
   assert.deepEqual(root?.attributes, {});
+});
+
+test('what a request sets going outside of its trace is a trace of its own, of the same owner', async (t) => {
+  const { rootDir, telemetry } = await start(t);
+  await asOwner({ service: 'image', instance: 'i2' }, () =>
+    withSpan('StartContainer', {}, () =>
+      outsideTrace(() => withSpan('runc delete', {}, () => Promise.resolve())),
+    ),
+  );
+  await telemetry.flush();
+  for (const match of ['StartContainer', 'runc delete']) {
+    const traces = readTraces({ rootDir, match });
+    assert.deepEqual(
+      traces.map(({ roots: [root] }) => [root?.name, root?.service, root?.children]),
+      [[match, 'image', []]],
+    );
+  }
 });
 
 test('log lines in a span carry its ids', async (t) => {

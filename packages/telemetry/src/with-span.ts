@@ -1,5 +1,5 @@
 import { kindOf, messageOf } from '@gantry/errors';
-import { type Attributes, type Span, SpanStatusCode, trace } from '@opentelemetry/api';
+import { type Attributes, context, type Span, SpanStatusCode, trace } from '@opentelemetry/api';
 
 /**
  * Runs `fn` as one span of the current trace, a child of the span that is
@@ -27,4 +27,12 @@ export function withSpan<T>(
 export function failSpan(span: Span, error: unknown): void {
   span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
   span.setAttribute('error.type', kindOf(error));
+}
+
+/**
+ * Runs `fn` as part of no trace: for what a request sets going and does not
+ * wait for, which would else draw its trace out to whenever that comes.
+ */
+export function outsideTrace<T>(fn: () => T): T {
+  return context.with(trace.deleteSpan(context.active()), fn);
 }

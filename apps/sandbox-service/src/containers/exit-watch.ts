@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Logger } from '@gantry/telemetry';
+import { type Logger, outsideTrace } from '@gantry/telemetry';
 import type { PodLock } from '../pods/pod-lock.ts';
 import type { ContainerExit, Processes, ProcessId } from '../ports.ts';
 import type { Container } from '../store/container-store.ts';
@@ -34,7 +34,8 @@ export class ExitWatch {
 
   /** To be called when the exit record of a container, or of a pause container, has appeared. */
   readonly onExit = (id: string): void => {
-    this.#handle(id).catch(() => undefined);
+    // The request that started it has been answered.
+    outsideTrace(() => this.#handle(id)).catch(() => undefined);
   };
 
   /** Watches the process that would write the exit record: should it be killed, nothing else would tell. */

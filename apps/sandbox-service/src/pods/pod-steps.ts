@@ -1,5 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import type { Config } from '@gantry/config';
+import { isKind, kindOf, RuntimeError } from '@gantry/errors';
 import { writeFileAtomic } from '@gantry/host';
 import type { OciSpec } from '@gantry/oci';
 import { cgroupsPath } from '@gantry/oci-spec';
@@ -154,11 +155,13 @@ function rootSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
       after: [],
       async run(work, signal) {
         const mappings = mappingsOf(work.sandbox);
-        work.root = await roots.prepare(work.sandbox.id, config.pods.sandbox_image, {
-          signal,
-          pullIfMissing: true,
-          ...(mappings === undefined ? {} : { mappings }),
-        });
+        const image = config.pods.sandbox_image;
+        const options = { signal, pullIfMissing: true, ...(mappings && { mappings }) };
+        try {
+          work.root = await roots.prepare(work.sandbox.id, image, options);
+        } catch (error) {
+          throw explainRoot(image, error);
+        }
       },
       undo: ({ sandbox }) => releaseRoot(deps, sandbox.id),
     },
@@ -183,6 +186,18 @@ function rootSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
       },
     },
   ];
+}
+
+/** Of the host `localhost` are images that no registry has: our own, and those that were imported. */
+function explainRoot(image: string, cause: unknown): unknown {
+  if (!image.startsWith('localhost/') || isKind(cause, 'canceled')) {
+    return cause;
+  }
+  const remedy = image.startsWith('localhost/gantry/')
+    ? 'gantry up makes it when it starts'
+    : 'gantry image import brings it';
+  const message = `sandbox image ${image} could not be used. Where it is missing, ${remedy}`;
+  return new RuntimeError(kindOf(cause), message, { cause });
 }
 
 function pauseSteps(deps: PodStepDeps): readonly Step<PodWork>[] {

@@ -178,6 +178,6 @@ test('a faulty config file is refused with every fault, its path and the file', 
   const command = join(import.meta.dirname, '..', 'gantry');
   const { exitCode, stderr } = await run(command, ['up', '--config', file]);
   assert.equal(exitCode, 1);
-  assert.match(stderr.toString(), /root_dir: .*absolute/);
-  assert.match(stderr.toString(), /grpc\.sokcet/);
+  assert.match(stderr.toString(), /root_dir \(line 1\): .*absolute/);
+  assert.match(stderr.toString(), /grpc\.sokcet \(line 3\)/);
 });

@@ -82,7 +82,10 @@ test('--config is understood before and after the command', (t) => {
   ]) {
     const { err, code } = gantry(...args);
     assert.equal(code, 1);
-    assert.match(err, /^gantry: invalid config \/.*c\.toml\n {2}nonsense: there is no such key/);
+    assert.match(
+      err,
+      /^gantry: invalid config \/.*c\.toml\n {2}nonsense \(line 1\): there is no such key/,
+    );
   }
 });
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { RuntimeError } from '@gantry/errors';
 import { parse, TomlError } from 'smol-toml';
-import { invalidConfig, parseConfig } from './parse-config.ts';
+import { type ConfigSource, invalidConfig, parseConfig } from './parse-config.ts';
 import { type Config, configSchema } from './schema.ts';
 
 /** The file that is read when none is named; it need not exist. */
@@ -15,20 +15,26 @@ export const defaultConfigFile = '/etc/gantry/config.toml';
  */
 export function loadConfig(file?: string): Config {
   const path = file ?? defaultConfigFile;
-  return completeConfig(parseToml(path, file !== undefined), path);
+  const text = readText(path, file !== undefined);
+  return completeConfig(parseToml(path, text), { file: path, text });
 }
 
 /** As `loadConfig`, from an object that stands for the file, which is named in errors where there is one. */
-export function completeConfig(input: unknown, file?: string): Config {
-  const config = parseConfig(configSchema, input, file);
+export function completeConfig(input: unknown, source?: ConfigSource): Config {
+  const config = parseConfig(configSchema, input, source);
   const runtimes = Object.fromEntries(
     Object.entries(config.runtimes).map(([name, r]) => [name, { ...r, path: r.path || name }]),
   );
   if (runtimes[config.default_runtime] === undefined) {
     const known = Object.keys(runtimes).join(', ') || 'none';
     throw invalidConfig(
-      [`default_runtime: "${config.default_runtime}" is not one of [runtimes]: ${known}`],
-      file,
+      [
+        {
+          path: ['default_runtime'],
+          text: `"${config.default_runtime}" is not one of [runtimes]: ${known}`,
+        },
+      ],
+      source,
     );
   }
   return Object.freeze({
@@ -42,16 +48,18 @@ export function completeConfig(input: unknown, file?: string): Config {
   });
 }
 
-function parseToml(path: string, mustExist: boolean): unknown {
-  let text: string;
+function readText(path: string, mustExist: boolean): string {
   try {
-    text = readFileSync(path, 'utf8');
+    return readFileSync(path, 'utf8');
   } catch (cause) {
     if (!mustExist && (cause as NodeJS.ErrnoException).code === 'ENOENT') {
-      return {};
+      return '';
     }
     throw new RuntimeError('invalid-argument', `read config ${path}`, { cause });
   }
+}
+
+function parseToml(path: string, text: string): unknown {
   try {
     return parse(text);
   } catch (cause) {

@@ -19,6 +19,10 @@ import {
 import { described } from './described.ts';
 
 const absolutePath = pipe(string(), regex(/^\//, 'must be an absolute path'));
+const httpUrl = pipe(
+  string(),
+  regex(/^(https?:\/\/[^\s/]+\S*)?$/, 'must be a URL such as http://127.0.0.1:4318'),
+);
 const count = pipe(number(), integer(), minValue(0));
 const atLeastOne = pipe(number(), integer(), minValue(1));
 const port = pipe(number(), integer(), minValue(0), maxValue(65_535));
@@ -72,8 +76,8 @@ const log = strictObject({
 
 const tracing = strictObject({
   otlp_endpoint: described(
-    'An OTLP/HTTP endpoint such as http://127.0.0.1:4318/v1/traces; empty sends nothing.',
-    optional(string(), ''),
+    'An OTLP/HTTP endpoint such as http://127.0.0.1:4318, with /v1/traces where it has no path; empty sends nothing.',
+    optional(httpUrl, ''),
   ),
   keep_traces: described(
     'How many traces stay on the node for `gantry trace`; 0 keeps none.',

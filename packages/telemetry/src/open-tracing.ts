@@ -27,6 +27,7 @@ export async function openTracing(options: TelemetryOptions): Promise<Telemetry>
     resource: resourceFromAttributes({
       'service.name': `gantry-${service}`,
       'service.instance.id': instance,
+      'host.name': config.node_name,
     }),
     sampler: new PollSampler({ followCaller: config.tracing.otlp_endpoint !== '' }),
     spanLimits: { attributeValueLengthLimit: 4096 },
@@ -76,9 +77,17 @@ async function spanProcessors(options: TelemetryOptions, log: Logger): Promise<S
   if (endpoint !== '') {
     // 20 MB and 200 ms: only for those who send traces away.
     const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-http');
-    processors.push(new BatchSpanProcessor({ exporter: new OTLPTraceExporter({ url: endpoint }) }));
+    processors.push(
+      new BatchSpanProcessor({ exporter: new OTLPTraceExporter({ url: tracesUrl(endpoint) }) }),
+    );
   }
   return processors;
+}
+
+/** As OTEL_EXPORTER_OTLP_ENDPOINT has it (OTLP exporter configuration): the path of traces may be left out. */
+function tracesUrl(endpoint: string): string {
+  const url = new URL(endpoint);
+  return url.pathname === '/' ? new URL('v1/traces', url).href : endpoint;
 }
 
 function tellOnce(log: Logger): (error: unknown) => void {

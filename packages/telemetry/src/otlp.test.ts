@@ -19,6 +19,7 @@ async function start(
     service: 'image',
     instance: 'i',
     config: {
+      node_name: 'node-1',
       root_dir: rootDir,
       log: { level: 'info' },
       tracing: { otlp_endpoint: endpoint, keep_traces: 0 },
@@ -52,12 +53,13 @@ test('spans are sent to the endpoint at the latest when telemetry stops', async 
       response.setHeader('content-type', 'application/json').end('{}');
     });
   });
-  const { telemetry } = await start(t, endpoint);
+  const { telemetry } = await start(t, new URL(endpoint).origin);
   await withSpan('PullImage', { 'image.name': 'busybox' }, () => Promise.resolve());
   await telemetry[Symbol.asyncDispose]();
   const { url, body } = await received.promise;
   assert.equal(url, '/v1/traces');
   assert.match(body, /PullImage/);
+  assert.match(body, /"host\.name","value":\{"stringValue":"node-1"/);
   assert.match(body, /gantry-image/);
 });
 

@@ -2,6 +2,7 @@ import type { Logger } from './logger.ts';
 
 /** The part of the config that telemetry reads. */
 export interface TelemetryConfig {
+  readonly node_name: string;
   readonly root_dir: string;
   readonly log: { readonly level: string };
   readonly tracing: { readonly otlp_endpoint: string; readonly keep_traces: number };

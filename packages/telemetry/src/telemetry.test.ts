@@ -36,6 +36,7 @@ async function start(t: TestContext, rootDir?: string): Promise<Started> {
     service: 'sandbox',
     instance: 'i1',
     config: {
+      node_name: 'node-1',
       root_dir: dir,
       log: { level: 'info' },
       tracing: { otlp_endpoint: '', keep_traces: 100 },

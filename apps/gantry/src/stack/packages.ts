@@ -37,10 +37,17 @@ function plugin(tool: string, config: Config): Need {
   };
 }
 
+/** A host that has just booted may be busy with upgrades of its own: wait for these, in seconds. */
+const lockOptions = ['-o', 'DPkg::Lock::Timeout=300'];
+const staleLists =
+  /Unable to locate package|no installation candidate|Failed to fetch|Unable to fetch/;
+
 export interface EnsureOptions {
   readonly install: boolean;
   readonly note: (text: string) => void;
   readonly signal: AbortSignal;
+  /** Debian's policy-rc.d, unless told otherwise. */
+  readonly policyFile?: string;
 }
 
 /** Checks what is needed; installs what is missing, or throws with the command that does. */
@@ -93,18 +100,19 @@ async function install(packages: readonly string[], options: EnsureOptions): Pro
     );
   }
   options.note(`installing Debian packages: ${packages.join(' ')}`);
-  await using _ = await holdDaemons();
+  await using _ = await holdDaemons(options.policyFile);
   const args = ['install', '-y', '--no-install-recommends', ...packages];
-  if (!(await apt(args, options.signal)).ok) {
+  let result = await apt([...lockOptions, ...args], options.signal);
+  if (!result.ok && staleLists.test(result.said)) {
     options.note('  the package lists are old or missing: apt-get update');
     await apt(['update', '-q'], options.signal);
-    const again = await apt(args, options.signal);
-    if (!again.ok) {
-      throw new RuntimeError(
-        'failed-precondition',
-        `apt-get ${args.join(' ')}: ${again.said}. Mend that, or install them by hand`,
-      );
-    }
+    result = await apt([...lockOptions, ...args], options.signal);
+  }
+  if (!result.ok) {
+    throw new RuntimeError(
+      'failed-precondition',
+      `apt-get ${args.join(' ')}: ${result.said}. Mend that, or install them by hand`,
+    );
   }
 }
 
@@ -136,9 +144,10 @@ async function apt(
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' },
     signal,
   });
-  const complaints = stderr
-    .toString()
-    .split('\n')
-    .filter((line) => line.startsWith('E: '));
-  return { ok: exitCode === 0, said: complaints.map((l) => l.slice(3)).join('; ') };
+  const lines = stderr.toString().trim().split('\n');
+  const complaints = lines.filter((line) => line.startsWith('E: ')).map((line) => line.slice(3));
+  return {
+    ok: exitCode === 0,
+    said: complaints.join('; ') || lines.at(-1) || `exit code ${exitCode}`,
+  };
 }

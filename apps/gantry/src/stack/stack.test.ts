@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { completeConfig } from '@gantry/config';
 import { addressOf } from '../supervisor/stack-state.ts';
@@ -128,6 +128,61 @@ test('what is missing is told with the packages to install, each once', async ()
   });
   const there = [{ tool: 'sh', package: 'dash', isThere: () => true }];
   await ensure(there, { install: false, note: () => undefined, signal });
+});
+
+/** An apt-get that says what it is told to, and fails as often. */
+function fakeApt(t: TestContext, ...complaints: readonly string[]): () => string[] {
+  const dir = testDir(t);
+  const says = complaints.map((text, i) => `  ${i + 1}) echo 'E: ${text}' >&2; exit 100 ;;\n`);
+  writeFileSync(
+    join(dir, 'apt-get'),
+    `#!/bin/sh\ncd ${dir}\necho "$*" >> calls\ncase $* in *update*) exit ;; esac\ncase $(grep -vc update calls) in\n${says.join('')}esac\ntouch tool\n`,
+    { mode: 0o755 },
+  );
+  const { PATH } = process.env;
+  process.env['PATH'] = `${dir}:${PATH}`;
+  t.after(() => {
+    process.env['PATH'] = PATH;
+  });
+  return () => readFileSync(join(dir, 'calls'), 'utf8').trim().split('\n');
+}
+
+test('packages are installed, from fresh lists where the old ones lack them', async (t) => {
+  const calls = fakeApt(t, 'Unable to locate package runc');
+  const notes: string[] = [];
+  const note = (text: string): number => notes.push(text);
+  let looks = 0;
+  const need = { tool: 'runc', package: 'runc', isThere: () => looks++ > 0 };
+  const { signal } = new AbortController();
+  await ensure([need], { install: true, note, signal, policyFile: '/nonexistent/policy' });
+  assert.deepEqual(
+    calls().map((call) => /(update|install) .*/.exec(call)?.[0]),
+    [
+      'install -y --no-install-recommends runc',
+      'update -q',
+      'install -y --no-install-recommends runc',
+    ],
+  );
+  assert.deepEqual(notes, [
+    'installing Debian packages: runc',
+    '  the package lists are old or missing: apt-get update',
+  ]);
+});
+
+test('what keeps apt-get from installing is told, and no list is fetched for it', async (t) => {
+  const calls = fakeApt(t, 'Could not get lock. It is held by process 4711');
+  const need = { tool: 'runc', package: 'runc', isThere: () => false };
+  const { signal } = new AbortController();
+  const policyFile = '/nonexistent/policy';
+  await assert.rejects(
+    ensure([need], { install: true, note: () => undefined, signal, policyFile }),
+    {
+      kind: 'failed-precondition',
+      message:
+        'apt-get install -y --no-install-recommends runc: Could not get lock. It is held by process 4711. Mend that, or install them by hand',
+    },
+  );
+  assert.equal(calls().length, 1);
 });
 
 test('an existing NATS server needs no nats-server here', () => {

@@ -2,6 +2,7 @@ interface Work<T> {
   readonly result: Promise<T>;
   readonly controller: AbortController;
   waiting: number;
+  isOver: boolean;
 }
 
 /**
@@ -24,7 +25,7 @@ export class SharedWork<T> {
       return await untilAborted(work.result, signal);
     } finally {
       work.waiting -= 1;
-      if (work.waiting === 0) {
+      if (work.waiting === 0 && !work.isOver) {
         // New callers must not join what is being stopped.
         this.#forget(key, work);
         work.controller.abort(signal.reason);
@@ -38,9 +39,13 @@ export class SharedWork<T> {
 
   #start(key: string, start: (signal: AbortSignal) => Promise<T>): Work<T> {
     const controller = new AbortController();
-    const work: Work<T> = { controller, waiting: 0, result: start(controller.signal) };
+    const result = start(controller.signal);
+    const work: Work<T> = { controller, waiting: 0, isOver: false, result };
     this.#running.set(key, work);
-    const over = (): void => this.#forget(key, work);
+    const over = (): void => {
+      work.isOver = true;
+      this.#forget(key, work);
+    };
     work.result.then(over, over);
     return work;
   }

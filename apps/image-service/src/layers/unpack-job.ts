@@ -33,44 +33,54 @@ export interface BuildWork {
   readonly file: string;
 }
 
-export interface UnpackJob {
-  readonly work: UnpackWork;
+/**
+ * The memory that a worker shares with the main thread for its whole life: what is sent by
+ * messages is new memory for each garbage collector that it passes.
+ */
+export interface SharedMemory {
+  /** So many chunks, filled in turn with the bytes of a job, each again when the worker has taken it. */
+  readonly ring: SharedArrayBuffer;
   /**
-   * One number that both sides see: waiting, begun or dropped. Whoever moves it
+   * What has become of the job: waiting, begun or dropped. Whoever moves it
    * on from waiting decides whether anything is ever touched.
    */
   readonly state: Int32Array<SharedArrayBuffer>;
 }
 
-export const jobStates = { waiting: 0, begun: 1, dropped: 2 } as const;
-
-/** Moves a job on from waiting; false when the other side was first. */
-export function moveJob(job: UnpackJob, to: 'begun' | 'dropped'): boolean {
-  const { waiting } = jobStates;
-  return Atomics.compareExchange(job.state, 0, waiting, jobStates[to]) === waiting;
-}
-
-/**
- * The memory by which a worker gets the bytes of its jobs, one after the other: so
- * many chunks that are filled in turn, each again when the worker has taken it. One
- * for the life of a worker: what is sent by messages is new memory for each garbage
- * collector that it passes.
- */
 export const chunkBytes = 256 << 10;
 export const chunksUnderWay = 4;
-export type ChunkRing = SharedArrayBuffer;
+
+export const jobStates = { waiting: 0, begun: 1, dropped: 2 } as const;
+
+export function newSharedMemory(): SharedMemory {
+  return {
+    ring: new SharedArrayBuffer(chunkBytes * chunksUnderWay),
+    state: new Int32Array(new SharedArrayBuffer(4)),
+  };
+}
+
+/** Moves a job on from waiting; false when the other side was first. */
+export function moveJob({ state }: SharedMemory, to: 'begun' | 'dropped'): boolean {
+  const { waiting } = jobStates;
+  return Atomics.compareExchange(state, 0, waiting, jobStates[to]) === waiting;
+}
 
 /** The memory of a job's chunk by its running number. */
-export function chunkOf(ring: ChunkRing, number: number): Buffer {
+export function chunkOf({ ring }: SharedMemory, number: number): Buffer {
   return Buffer.from(ring, (number % chunksUnderWay) * chunkBytes, chunkBytes);
 }
 
-/** To the worker, over the port of one job. */
-export type ToWorker =
-  /** So many bytes of the next chunk; the last one may have none. */
-  { readonly bytes: number; readonly isLast: boolean } | { readonly abort: true };
+/** So many bytes of the next chunk, of which the last may have none; or that no more comes. */
+export type Feed = { readonly bytes: number; readonly isLast: boolean } | { readonly abort: true };
 
-/** From the worker. `taken` is sent for each chunk but the last: it may be filled again. */
+/** To the worker. The first message of a job brings the work, and for a small layer all of its bytes. */
+export type ToWorker = Feed & {
+  /** Of the job: what was sent for an earlier one may come after its end. */
+  readonly number: number;
+  readonly work?: UnpackWork;
+};
+
+/** From the worker. `taken` is sent for each chunk but the last: it may be filled again. One of the others ends the job. */
 export type FromWorker =
   | { readonly taken: true }
   | { readonly done: DiskUsage }

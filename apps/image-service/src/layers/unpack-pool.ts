@@ -1,15 +1,17 @@
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { Worker } from 'node:worker_threads';
 import { RuntimeError } from '@gantry/errors';
 import type { DiskUsage } from '../ports.ts';
 import {
-  type ChunkRing,
   chunkBytes,
   chunkOf,
   chunksUnderWay,
+  type Feed,
   type FromWorker,
+  jobStates,
   moveJob,
+  newSharedMemory,
+  type SharedMemory,
   type ToWorker,
-  type UnpackJob,
   type UnpackWork,
 } from './unpack-job.ts';
 import { WrongBlobError } from './wrong-blob.ts';
@@ -22,9 +24,13 @@ type Waiting = (seat: Seat) => void;
 
 interface Seat {
   readonly worker: Worker;
-  readonly ring: ChunkRing;
+  readonly memory: SharedMemory;
+  /** Of the last job. */
+  number: number;
   /** Ends the thread when it has been idle for long. */
   idleTimer: NodeJS.Timeout | undefined;
+  /** Set while a job runs. */
+  onMessage: ((message: FromWorker) => void) | undefined;
   /** Set while a job runs: told when the thread dies under it. */
   onDeath: ((error: Error) => void) | undefined;
 }
@@ -88,6 +94,8 @@ export class UnpackPool implements AsyncDisposable {
 
   #giveBack(seat: Seat): void {
     seat.onDeath = undefined;
+    seat.onMessage = undefined;
+    seat.worker.unref();
     // A thread that died was taken from the set; whoever waits gets a new one.
     const next = this.#seats.has(seat) ? seat : undefined;
     const waiting = this.#waiting.shift();
@@ -107,13 +115,21 @@ export class UnpackPool implements AsyncDisposable {
   }
 
   #start(): Seat {
-    const ring: ChunkRing = new SharedArrayBuffer(chunkBytes * chunksUnderWay);
+    const memory = newSharedMemory();
     const worker = new Worker(new URL('./unpack-worker.ts', import.meta.url), {
-      workerData: ring,
+      workerData: memory,
     });
-    // An idle pool keeps no process alive; a job holds its port open.
+    // An idle pool keeps no process alive.
     worker.unref();
-    const seat: Seat = { worker, ring, idleTimer: undefined, onDeath: undefined };
+    const seat: Seat = {
+      worker,
+      memory,
+      number: 0,
+      idleTimer: undefined,
+      onMessage: undefined,
+      onDeath: undefined,
+    };
+    worker.on('message', (message: FromWorker) => seat.onMessage?.(message));
     const died = (error: Error): void => {
       this.#seats.delete(seat);
       const at = this.#idle.indexOf(seat);
@@ -140,11 +156,12 @@ async function runOn(
   signal: AbortSignal,
   release: () => void,
 ): Promise<DiskUsage> {
-  const { port1: port, port2 } = new MessageChannel();
-  const job: UnpackJob = { work, state: new Int32Array(new SharedArrayBuffer(4)) };
-  const feeder = new Feeder(port, seat.ring);
+  seat.number += 1;
+  Atomics.store(seat.memory.state, 0, jobStates.waiting);
+  seat.worker.ref();
+  const feeder = new Feeder(seat, work);
   const result = new Promise<DiskUsage>((resolve, reject) => {
-    port.on('message', (message: FromWorker) => {
+    seat.onMessage = (message) => {
       if ('taken' in message) {
         feeder.taken();
       } else if ('done' in message) {
@@ -153,24 +170,29 @@ async function runOn(
         const { kind, message: why, isWrongBlob } = message.failed;
         reject(isWrongBlob ? new WrongBlobError(why) : new RuntimeError(kind, why));
       }
-    });
+    };
     seat.onDeath = (error) => reject(new RuntimeError('internal', 'unpack', { cause: error }));
   });
-  seat.worker.postMessage({ job, port: port2 }, [port2]);
   const settled = (): void => {
-    feeder.stop();
-    port.close();
-    release();
+    if (!feeder.hasStopped()) {
+      feeder.stop();
+      release();
+    }
   };
   const over = result.then(settled, settled);
   try {
     await feeder.feed(source, signal);
     return await result;
   } catch (error) {
-    feeder.abort();
-    // A thread that is still starting, or busy, will leave a dropped job alone.
-    if (!moveJob(job, 'dropped')) {
-      await over;
+    // What has ended has left the thread and its memory to the next.
+    if (!feeder.hasStopped()) {
+      if (!feeder.abort()) {
+        // The thread knows nothing of it.
+        settled();
+      } else if (!moveJob(seat.memory, 'dropped')) {
+        // One that is still starting, or busy, will leave a dropped job alone.
+        await over;
+      }
     }
     throw error;
   }
@@ -205,16 +227,17 @@ async function nextOf(iterator: AsyncIterator<Uint8Array>): Promise<Uint8Array |
 
 /** Sends a source to a worker, a few chunks ahead of it at most. */
 class Feeder {
-  readonly #port: MessagePort;
-  readonly #ring: ChunkRing;
+  readonly #seat: Seat;
+  readonly #work: UnpackWork;
+  #hasBegun = false;
   #sent = 0;
   #taken = 0;
   #stopped = false;
   #wake: (() => void) | undefined;
 
-  constructor(port: MessagePort, ring: ChunkRing) {
-    this.#port = port;
-    this.#ring = ring;
+  constructor(seat: Seat, work: UnpackWork) {
+    this.#seat = seat;
+    this.#work = work;
   }
 
   taken(): void {
@@ -228,12 +251,16 @@ class Feeder {
     this.#wake?.();
   }
 
-  #hasStopped(): boolean {
+  hasStopped(): boolean {
     return this.#stopped;
   }
 
-  abort(): void {
-    this.#send({ abort: true });
+  /** False where nothing has been sent yet, and nothing will be. */
+  abort(): boolean {
+    if (this.#hasBegun) {
+      this.#send({ abort: true });
+    }
+    return this.#hasBegun;
   }
 
   /** Ends early, without error, when the worker does: its own answer tells why. */
@@ -241,12 +268,12 @@ class Feeder {
     const onAbort = (): void => this.#wake?.();
     signal.addEventListener('abort', onAbort);
     try {
-      let chunk = chunkOf(this.#ring, 0);
+      let chunk = chunkOf(this.#seat.memory, 0);
       let filled = 0;
       for (let piece = head; piece !== undefined; piece = await nextOf(iterator)) {
         // Copied, for whoever reads a socket has memory of his own for it.
         for (let at = 0; at < piece.length; ) {
-          if (this.#hasStopped()) {
+          if (this.hasStopped()) {
             // The memory is that of the worker's next job.
             return;
           }
@@ -278,12 +305,19 @@ class Feeder {
       });
     }
     signal.throwIfAborted();
-    return chunkOf(this.#ring, this.#sent);
+    return chunkOf(this.#seat.memory, this.#sent);
   }
 
-  #send(message: ToWorker): void {
-    if (!this.#stopped) {
-      this.#port.postMessage(message);
+  /** The work goes with what is sent first: each message wakes a thread. */
+  #send(feed: Feed): void {
+    if (this.#stopped) {
+      return;
     }
+    const { number, worker } = this.#seat;
+    const message: ToWorker = this.#hasBegun
+      ? { number, ...feed }
+      : { number, work: this.#work, ...feed };
+    this.#hasBegun = true;
+    worker.postMessage(message);
   }
 }

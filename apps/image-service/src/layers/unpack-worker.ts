@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf, RuntimeError } from '@gantry/errors';
 import { TarReader } from '@gantry/tar';
 import type { DiskUsage } from '../ports.ts';
@@ -10,14 +10,15 @@ import { limitedSink, namingLimit, tarLimits } from './layer-limits.ts';
 import { treeUsage } from './tree-usage.ts';
 import { kindOfFault, TreeWriter } from './tree-writer.ts';
 import {
-  type ChunkRing,
   chunkOf,
   type ExtractWork,
+  type Feed,
   type FromWorker,
   type LayerNotes,
   moveJob,
+  type SharedMemory,
   type ToWorker,
-  type UnpackJob,
+  type UnpackWork,
 } from './unpack-job.ts';
 import { unpackStream } from './unpack-stream.ts';
 import { WrongBlobError } from './wrong-blob.ts';
@@ -27,10 +28,57 @@ import { WrongBlobError } from './wrong-blob.ts';
  * calls, so that the service's own loop stays free.
  */
 
-parentPort?.on('message', ({ job, port }: { job: UnpackJob; port: MessagePort }) => {
-  const answer = (message: FromWorker): void => port.postMessage(message);
-  void unpack(job, port)
-    .then(
+const memory = workerData as SharedMemory;
+let job: Job | undefined;
+
+/** A job that has been sent, and what has come of its bytes. */
+class Job {
+  readonly number: number;
+  readonly #feed: Feed[] = [];
+  #wake: (() => void) | undefined;
+
+  constructor(number: number) {
+    this.number = number;
+  }
+
+  push(feed: Feed): void {
+    this.#feed.push(feed);
+    this.#wake?.();
+  }
+
+  /** The bytes; tells the main thread of each chunk that has been used, the last one apart. */
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    for (let next = 0; ; next++) {
+      const feed = await this.#next();
+      if ('abort' in feed) {
+        throw new RuntimeError('canceled', 'unpack was stopped');
+      }
+      yield chunkOf(memory, next).subarray(0, feed.bytes);
+      if (feed.isLast) {
+        return;
+      }
+      answer({ taken: true });
+    }
+  }
+
+  async #next(): Promise<Feed> {
+    for (;;) {
+      const feed = this.#feed.shift();
+      if (feed !== undefined) {
+        return feed;
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}
+
+parentPort?.on('message', (message: ToWorker) => {
+  const { number, work } = message;
+  if (work !== undefined) {
+    job = new Job(number);
+    void unpack(work, job).then(
       (done) => answer({ done }),
       (error: unknown) =>
         answer({
@@ -40,21 +88,27 @@ parentPort?.on('message', ({ job, port }: { job: UnpackJob; port: MessagePort })
             isWrongBlob: error instanceof WrongBlobError,
           },
         }),
-    )
-    .finally(() => port.close());
+    );
+  }
+  if (job?.number === number) {
+    job.push(message);
+  }
 });
 
-async function unpack(job: UnpackJob, port: MessagePort): Promise<DiskUsage> {
-  if (!moveJob(job, 'begun')) {
+function answer(message: FromWorker): void {
+  parentPort?.postMessage(message);
+}
+
+async function unpack(work: UnpackWork, own: Job): Promise<DiskUsage> {
+  if (!moveJob(memory, 'begun')) {
     throw new RuntimeError('canceled', 'unpack was dropped');
   }
-  const { work } = job;
   try {
     switch (work.kind) {
       case 'extract':
-        return await extract(work, chunksOf(port));
+        return await extract(work, own.chunks());
       case 'keep':
-        return await keepLayer(work, chunksOf(port));
+        return await keepLayer(work, own.chunks());
       case 'build':
         return buildChain(work);
     }
@@ -86,32 +140,4 @@ async function extract(work: ExtractWork, chunks: AsyncIterable<Uint8Array>): Pr
   const notes: LayerNotes = { implicit: writer.implicitDirectories() };
   writeFileSync(join(work.directory, 'layer.json'), JSON.stringify(notes));
   return treeUsage(work.directory);
-}
-
-async function* chunksOf(port: MessagePort): AsyncGenerator<Uint8Array> {
-  const ring = workerData as ChunkRing;
-  const queue: ToWorker[] = [];
-  let next = 0;
-  let wake: (() => void) | undefined;
-  port.on('message', (message: ToWorker) => {
-    queue.push(message);
-    wake?.();
-  });
-  for (;;) {
-    const message = queue.shift();
-    if (message === undefined) {
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-    } else if ('bytes' in message) {
-      yield chunkOf(ring, next).subarray(0, message.bytes);
-      next += 1;
-      if (message.isLast) {
-        return;
-      }
-      port.postMessage({ taken: true } satisfies FromWorker);
-    } else {
-      throw new RuntimeError('canceled', 'unpack was stopped');
-    }
-  }
 }

@@ -14,25 +14,29 @@ export class ContainerdSettings {
 
   /** The value at the first of `paths` that is there. */
   take(...paths: readonly (readonly string[])[]): unknown {
+    return this.#take(paths, (value) => value !== undefined);
+  }
+
+  /** One that is not empty. What is no string is left to be told. */
+  takeString(...paths: readonly (readonly string[])[]): string | undefined {
+    const value = this.#take(paths, (found) => typeof found === 'string');
+    return value === '' ? undefined : (value as string | undefined);
+  }
+
+  takeBoolean(...paths: readonly (readonly string[])[]): boolean | undefined {
+    return this.#take(paths, (found) => typeof found === 'boolean') as boolean | undefined;
+  }
+
+  #take(paths: readonly (readonly string[])[], isWanted: (value: unknown) => boolean): unknown {
     let found: unknown;
     for (const path of paths) {
       const value = valueAt(this.#root, path);
-      if (value !== undefined) {
+      if (isWanted(value)) {
         this.#taken.add(path.join('\0'));
         found ??= value;
       }
     }
     return found;
-  }
-
-  takeString(...paths: readonly (readonly string[])[]): string | undefined {
-    const value = this.take(...paths);
-    return typeof value === 'string' && value !== '' ? value : undefined;
-  }
-
-  takeBoolean(...paths: readonly (readonly string[])[]): boolean | undefined {
-    const value = this.take(...paths);
-    return typeof value === 'boolean' ? value : undefined;
   }
 
   /** The names of the tables below the first of `paths` that is there; it takes nothing. */
@@ -44,6 +48,11 @@ export class ContainerdSettings {
       }
     }
     return [];
+  }
+
+  /** Whether anything below one of `prefixes` is left. */
+  hasRest(...prefixes: readonly (readonly string[])[]): boolean {
+    return prefixes.some((prefix) => this.rest(prefix).length > 0);
   }
 
   /** The settings below `prefix` that nobody took and that say something: not empty, zero or false. */

@@ -272,3 +272,24 @@ for (const [text, expected] of [
     assert.doesNotMatch(imported, /Not translated/);
   });
 }
+
+test('a setting of another type than it should have is taken where it can be, and else told', () => {
+  const text = importContainerdConfig(`version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+stream_server_port = 10010
+sandbox_image = 3
+enable_selinux = "yes"
+`);
+  assert.match(text, /^port = 10010$/m);
+  assert.match(text, /^# +plugins\."io\.containerd\.grpc\.v1\.cri"\.sandbox_image = 3$/m);
+  assert.match(text, /^# +plugins\."io\.containerd\.grpc\.v1\.cri"\.enable_selinux = "yes"$/m);
+});
+
+test('mirrors in the file are told with where they belong', () => {
+  const text = importContainerdConfig(`version = 2
+[plugins."io.containerd.grpc.v1.cri".registry.mirrors."docker.io"]
+endpoint = ["https://mirror.example"]
+`);
+  assert.match(text, /^# +registry: mirrors and TLS of a host belong in hosts\.toml/m);
+  assert.match(text, /^# .*mirrors\."docker\.io"\.endpoint = \["https:\/\/mirror\.example"\]$/m);
+});

@@ -36,6 +36,11 @@ export function importContainerdConfig(text: string): string {
     nri: importNri(settings),
   });
   completeConfig(draft);
+  if (settings.hasRest(...under(imagePlugins, 'registry'))) {
+    notes.push(
+      'registry: mirrors and TLS of a host belong in hosts.toml, in a directory of its name below registry_config_path',
+    );
+  }
   const rest = [
     ...notes,
     ...allPlugins
@@ -178,7 +183,7 @@ function pods(settings: ContainerdSettings, notes: string[]): Draft {
 
 function streaming(settings: ContainerdSettings, notes: string[]): Draft {
   const host = settings.takeString(...under(oldPlugins, 'stream_server_address'));
-  const port = Number(settings.takeString(...under(oldPlugins, 'stream_server_port')));
+  const port = Number(settings.take(...under(oldPlugins, 'stream_server_port')));
   const idle = settings.takeString(...under(oldPlugins, 'stream_idle_timeout'));
   const drain = settings.takeString(...under(runtimePlugins, 'drain_exec_sync_io_timeout'));
   settings.take(...under(oldPlugins, 'disable_tcp_service'));

@@ -65,8 +65,9 @@ export const stackCommands: readonly CommandEntry[] = [
   {
     name: 'config import',
     args: '<file>',
-    argsAbout: { file: "containerd's config file, of any version" },
-    about: 'translate a config of containerd 1.x or 2.x; what has no counterpart is told on stderr',
+    argsAbout: { file: "containerd's config file, of any version; - for stdin" },
+    about:
+      'translate a config of containerd 1.x or 2.x; what has no counterpart stands in comments at its end',
     examples: ['config import /etc/containerd/config.toml > /etc/gantry/config.toml'],
     load: async () => (await import('../commands/config-import.ts')).configImport,
   },

@@ -13,7 +13,13 @@ export async function configImport(invocation: Invocation): Promise<void> {
     throw new RuntimeError('not-found', `read ${file}`, { cause });
   }
   try {
-    invocation.out(importContainerdConfig(text));
+    const translated = importContainerdConfig(text);
+    invocation.out(translated);
+    if (/^\[images\.credentials/m.test(translated)) {
+      invocation.note(
+        'gantry: it holds credentials of registries: let only root read it (chmod 600)',
+      );
+    }
   } catch (cause) {
     throw new RuntimeError('invalid-argument', `translate ${file}`, { cause });
   }

@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 import { ImageService, RuntimeService } from '@gantry/proto';
 import { faultsOf } from './bad-input/bad-request.ts';
 import { containerRequests } from './bad-input/containers.ts';
-import { type Fixture, startFixture } from './bad-input/fixture.ts';
+import { detailsOf, type Fixture, startFixture } from './bad-input/fixture.ts';
 import { idRequests } from './bad-input/ids.ts';
 import { imageRequests } from './bad-input/images.ts';
 import { podRequests } from './bad-input/pods.ts';
@@ -40,17 +40,18 @@ for (const rpc of notThere) {
 for (const rpc of new Set(requests.map((row) => row.rpc)).difference(notThere)) {
   test(`wrong requests of ${rpc} are refused in clear words and change nothing`, async () => {
     const host = await hostOf(fixture.stack);
+    const details = await detailsOf(fixture);
     const faults: string[] = [];
     for (const row of requests.filter((r) => r.rpc === rpc)) {
       faults.push(...(await faultsOf(row, fixture)));
     }
     assert.deepEqual([...faults, ...leaks(host, await hostOf(fixture.stack))], []);
+    assert.deepEqual(await detailsOf(fixture), details);
   });
 }
 
 // Those that take nothing that a client could get wrong.
 const withoutArguments = [
-  'version',
   'status',
   'runtimeConfig',
   'imageFsInfo',

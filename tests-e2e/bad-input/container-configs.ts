@@ -14,6 +14,12 @@ const withDevice = (more: object) => ({
   devices: [{ containerPath: '/dev/x', hostPath: '/dev/null', permissions: 'r', ...more }],
 });
 
+const range = (containerId: number, hostId: number, length: number) => ({
+  containerId,
+  hostId,
+  length,
+});
+
 /** Fields of a container's config, and what is said of them. */
 export const configs: Readonly<Record<string, readonly [object, Refusal]>> = {
   'no metadata': [{ metadata: undefined }, invalid(/metadata/)],
@@ -32,6 +38,77 @@ export const configs: Readonly<Record<string, readonly [object, Refusal]>> = {
   'a log path with ..': [{ logPath: '../../etc/cron.d/x' }, invalid(/log_path/)],
   'an absolute log path': [{ logPath: '/etc/cron.d/x' }, invalid(/log_path/)],
   'a log path with a NUL': [{ logPath: 'a\0b' }, invalid(/log_path/)],
+  'a log path that is the directory': [{ logPath: '.' }, invalid(/bad: config\.log_path.*no file/)],
+  'a log path that ends with a slash': [{ logPath: 'a/' }, invalid(/log_path.*no file/)],
+  'a log path of a megabyte': [{ logPath: megabyte }, invalid(/log_path.*longer/)],
+  // An OCI runtime would repeat all of these, and hang: see check-lengths.ts.
+  'a command of a megabyte': [{ command: [megabyte] }, invalid(/command.*longer/)],
+  'a working directory of a megabyte': [
+    { workingDir: `/${megabyte}` },
+    invalid(/working_dir.*longer/),
+  ],
+  'a mount to a path of a megabyte': [
+    mounting({ containerPath: `/${megabyte}` }),
+    invalid(/mount.*longer/),
+  ],
+  'a mount of a path of a megabyte': [
+    mounting({ hostPath: `/${megabyte}` }),
+    invalid(/config\.mounts: "\/data": host_path.*longer/),
+  ],
+  'a mount of a path with a part that is too long': [
+    mounting({ hostPath: `/tmp/${'p'.repeat(256)}` }),
+    invalid(/host_path.*leads nowhere/),
+  ],
+  // Node would try to make it for ever.
+  'a mount of what is not in /proc': [
+    mounting({ hostPath: '/proc/no-such/path' }),
+    invalid(/config\.mounts: "\/data": host_path "\/proc\/no-such\/path" leads nowhere/),
+  ],
+  'a mount with empty mappings': [
+    mounting({ uidMappings: [range(0, 1, 0)], gidMappings: [range(0, 1, 1)] }),
+    invalid(/uid_mappings/),
+  ],
+  'a mount with mappings beyond the last id': [
+    mounting({ uidMappings: [range(0, 4_294_967_290, 10)], gidMappings: [range(0, 1, 1)] }),
+    invalid(/uid_mappings.*last id/),
+  ],
+  'a mount with ids mapped twice': [
+    mounting({ uidMappings: [range(0, 1, 10), range(5, 100, 1)], gidMappings: [range(0, 1, 1)] }),
+    invalid(/uid_mappings.*twice/),
+  ],
+  'a sub path that is a file': [
+    mountingImage({ imageSubPath: 'bin/sh' }),
+    invalid(/"\/i": ImageVolumeMountFailed: image_sub_path "bin\/sh": not a directory$/),
+  ],
+  'a sub path of a megabyte': [
+    mountingImage({ imageSubPath: megabyte }),
+    invalid(/image_sub_path.*longer/),
+  ],
+  'a sub path with a part that is too long': [
+    mountingImage({ imageSubPath: 's'.repeat(256) }),
+    invalid(/image_sub_path.*leads nowhere/),
+  ],
+  'a mount of an image that is a path': [
+    mountingImage({ image: { image: '../../etc' } }),
+    notFound(/etc/),
+  ],
+  'a relative device': [withDevice({ hostPath: 'null' }), invalid(/config\.devices: host_path/)],
+  'a device with a NUL': [withDevice({ hostPath: '/dev/a\0b' }), invalid(/config\.devices/)],
+  'a device of a megabyte': [
+    withDevice({ hostPath: `/${megabyte}` }),
+    invalid(/config\.devices.*longer/),
+  ],
+  'a device at a path of a megabyte': [
+    withDevice({ containerPath: `/${megabyte}` }),
+    invalid(/longer/),
+  ],
+  'a CDI device that is a path': [{ CDIDevices: [{ name: '../../x' }] }, invalid(/cdi/i)],
+  'a CDI device with a NUL': [{ CDIDevices: [{ name: 'a\0b' }] }, invalid(/cdi/i)],
+  'a CDI device of a megabyte': [{ CDIDevices: [{ name: megabyte }] }, invalid(/cdi/i)],
+  'a CDI annotation that is nonsense': [
+    { annotations: { 'cdi.k8s.io/x': 'nonsense' } },
+    invalid(/cdi\.k8s\.io\/x.*nonsense/),
+  ],
   'a command with a NUL': [{ command: ['sh', 'a\0b'] }, invalid(/command/)],
   'arguments with a NUL': [{ args: ['a\0b'] }, invalid(/argument/)],
   'a variable without a name': [{ envs: [{ key: '', value: bytes('x') }] }, invalid(/envs/)],

@@ -1,4 +1,5 @@
-import { accepted, type BadRequest, empty, invalid, notFound } from './bad-request.ts';
+import assert from 'node:assert/strict';
+import { accepted, type BadRequest, empty, invalid, notFound, unheardOf } from './bad-request.ts';
 import type { Fixture } from './fixture.ts';
 
 /** Ids that nothing has: well formed and not. */
@@ -71,7 +72,42 @@ const filtering: Readonly<Record<string, Call>> = {
     Array.fromAsync(stack.images.streamImages({ filter: { image: { image } } })),
 };
 
+/** Lists that are filtered by a state that does not exist, or by labels that nobody has. */
+const filters: Readonly<Record<string, (fixture: Fixture) => Promise<unknown>>> = {
+  listPodSandbox: ({ stack }) =>
+    stack.runtime.listPodSandbox({ filter: { state: { state: unheardOf() } } }),
+  streamPodSandboxes: ({ stack }) =>
+    Array.fromAsync(
+      stack.runtime.streamPodSandboxes({ filter: { state: { state: unheardOf() } } }),
+    ),
+  listContainers: ({ stack }) =>
+    stack.runtime.listContainers({ filter: { state: { state: unheardOf() } } }),
+  streamContainers: ({ stack }) =>
+    Array.fromAsync(stack.runtime.streamContainers({ filter: { labelSelector: largeLabels } })),
+  listContainerStats: ({ stack }) =>
+    stack.runtime.listContainerStats({ filter: { labelSelector: largeLabels } }),
+  listPodSandboxStats: ({ stack }) =>
+    stack.runtime.listPodSandboxStats({ filter: { labelSelector: largeLabels } }),
+};
+
+const largeLabels = { ['l'.repeat(1 << 20)]: 'v'.repeat(1 << 20) };
+
 export const idRequests: readonly BadRequest[] = [
+  {
+    rpc: 'version',
+    what: 'a version of a megabyte',
+    call: ({ stack }) => stack.runtime.version({ version: 'v'.repeat(1 << 20) }),
+    expected: (answer) =>
+      assert.equal((answer as { readonly runtimeApiVersion: string }).runtimeApiVersion, 'v1'),
+  },
+  ...Object.entries(filters).map(
+    ([rpc, call]): BadRequest => ({
+      rpc,
+      what: 'a state that is none, or labels of megabytes',
+      call,
+      expected: empty,
+    }),
+  ),
   {
     rpc: 'restorePod',
     what: 'no checkpoint',

@@ -14,6 +14,10 @@ const nonsense: Readonly<Record<string, string>> = {
   'a megabyte': 'a'.repeat(1 << 20),
 };
 
+/** Nobody listens there. */
+const image = { image: 'localhost:1/a:1' };
+const unreachable = { kind: 'unknown', message: /RegistryUnavailable: .*localhost:1/ } as const;
+
 export const imageRequests: readonly BadRequest[] = [
   ...(['pullImage', 'imageStatus', 'removeImage'] as const).flatMap((rpc): BadRequest[] => [
     {
@@ -58,5 +62,40 @@ export const imageRequests: readonly BadRequest[] = [
         auth: { auth: 'not base64 at all!' },
       }),
     expected: invalid(/auth/),
+  },
+  {
+    rpc: 'pullImage',
+    what: 'credentials of a megabyte',
+    call: ({ stack }) => stack.images.pullImage({ image, auth: { auth: 'a'.repeat(1 << 20) } }),
+    expected: invalid(/auth/),
+  },
+  {
+    rpc: 'pullImage',
+    what: 'credentials for a server that is none',
+    call: ({ stack }) =>
+      stack.images.pullImage({ image, auth: { username: 'a', serverAddress: '::::' } }),
+    expected: invalid(/auth: the server address/),
+  },
+  // A header of two lines would be another header; this one is not sent.
+  ...['username', 'identityToken', 'registryToken'].map(
+    (field): BadRequest => ({
+      rpc: 'pullImage',
+      what: `a line break in ${field}`,
+      call: ({ stack }) =>
+        stack.images.pullImage({ image, auth: { [field]: 'a\r\nHost: elsewhere' } }),
+      expected: unreachable,
+    }),
+  ),
+  {
+    rpc: 'pullImage',
+    what: 'a pod and annotations of megabytes',
+    call: ({ stack }) => {
+      const large = 'm'.repeat(1 << 20);
+      return stack.images.pullImage({
+        image: { ...image, annotations: { large } },
+        sandboxConfig: { metadata: { name: large }, annotations: { large } },
+      });
+    },
+    expected: unreachable,
   },
 ];

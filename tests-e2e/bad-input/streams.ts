@@ -46,6 +46,13 @@ export const streamRequests: readonly BadRequest[] = [
     call: (f) => f.stack.runtime.exec({ ...running(f), cmd: ['a\0b'], stdout: true }),
     expected: invalid(/cmd|zero/),
   },
+  {
+    rpc: 'portForward',
+    what: 'a good port and one that is none',
+    call: ({ stack, pod: { podSandboxId } }) =>
+      stack.runtime.portForward({ podSandboxId, port: [80, 2 ** 31 - 1] }),
+    expected: invalid(/no port 2147483647/),
+  },
   ...[0, -1, 65_536].map(
     (port): BadRequest => ({
       rpc: 'portForward',
@@ -62,12 +69,12 @@ export const streamRequests: readonly BadRequest[] = [
       stack.runtime.portForward({ podSandboxId, port: [80] }),
     expected: notNow(/stopped|not ready/),
   },
-  ...['', 'relative.tar', '/tmp/../etc/x', '/a\0b'].map(
+  ...['', 'relative.tar', '/tmp/../etc/x', '/a\0b', `/${'c'.repeat(1 << 20)}`].map(
     (location): BadRequest => ({
       rpc: 'checkpointContainer',
-      what: `the location ${JSON.stringify(location)}`,
+      what: `the location ${JSON.stringify(location.slice(0, 40))}`,
       call: (f) => f.stack.runtime.checkpointContainer({ ...running(f), location }),
-      expected: invalid(/location/),
+      expected: invalid(/^checkpoint container [0-9a-f]+: location/),
     }),
   ),
   {
@@ -79,7 +86,7 @@ export const streamRequests: readonly BadRequest[] = [
         location: `${f.dir}/c.tar`,
         timeout: -1n,
       }),
-    expected: invalid(/timeout/),
+    expected: invalid(/^checkpoint container [0-9a-f]+: timeout/),
   },
   ...(['created', 'exited'] as const).map(
     (state): BadRequest => ({

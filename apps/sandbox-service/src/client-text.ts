@@ -22,8 +22,20 @@ export function checkName(field: string, name: string): void {
   }
 }
 
+/** PATH_MAX of Linux, without the zero byte that ends it. */
+const maxPathBytes = 4095;
+
+/** Throws `invalid-argument` for a path of the host that is too long for any kernel: its own words repeat all of it. */
+export function checkPathLength(field: string, path: string): void {
+  if (Buffer.byteLength(path) > maxPathBytes) {
+    const message = `${field}: ${quote(path)} is longer than ${maxPathBytes} bytes`;
+    throw new RuntimeError('invalid-argument', message);
+  }
+}
+
 /** Throws `invalid-argument` unless `path` is absolute and stays where it says. */
 export function checkPath(field: string, path: string): void {
+  checkPathLength(field, path);
   if (!path.startsWith('/') || path.includes('\0') || path.split('/').includes('..')) {
     throw new RuntimeError(
       'invalid-argument',

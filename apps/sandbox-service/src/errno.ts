@@ -1,6 +1,10 @@
 import { type ErrorKind, kindOf } from '@gantry/errors';
 
-const badPath: ReadonlySet<string> = new Set(['ELOOP', 'ENAMETOOLONG', 'ENOTDIR', 'EEXIST']);
+const badPath: ReadonlySet<string> = new Set([
+  ...['ELOOP', 'ENAMETOOLONG', 'ENOTDIR', 'EEXIST'],
+  // Made where nothing can be: in /proc, in /sys, on a read-only file system.
+  ...['ENOENT', 'EPERM', 'EACCES', 'EROFS'],
+]);
 
 /** The file, or a directory on the way to it, is not there. */
 export function isMissing(error: unknown): boolean {
@@ -8,7 +12,10 @@ export function isMissing(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
-/** The path itself leads nowhere: links in a circle, a file where a directory should be, too long a name. */
+/**
+ * The path of a directory to be made leads nowhere: links in a circle, a file where a directory should be, too long a name,
+ * or a place where there can be none.
+ */
 export function isBadPath(error: unknown): boolean {
   return badPath.has(codeOf(error));
 }
@@ -26,6 +33,7 @@ export function kindOfFailure(error: unknown): ErrorKind {
   return kind;
 }
 
-function codeOf(error: unknown): string {
+/** As in errno(3); '' for other errors. */
+export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : '';
 }

@@ -1,4 +1,4 @@
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import type { OciCapabilities } from '@gantry/oci';
 import { capabilityNames, defaultCapabilities } from './capability-names.ts';
 
@@ -76,7 +76,7 @@ function canonicalName(name: string, field: string): string {
   if (!known.has(canonical)) {
     throw new RuntimeError(
       'invalid-argument',
-      `capabilities.${field}_capabilities: unknown capability ${JSON.stringify(name)}`,
+      `capabilities.${field}_capabilities: unknown capability ${quote(name)}`,
     );
   }
   return canonical;

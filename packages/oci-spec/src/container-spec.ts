@@ -10,6 +10,7 @@ import { containerAnnotations } from './annotations.ts';
 import { apparmorProfileOf } from './apparmor.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import { cgroupsPath } from './cgroups-path.ts';
+import { checkLengths } from './check-lengths.ts';
 import { commandOf, workingDirOf } from './command.ts';
 import { devicesOf } from './devices.ts';
 import { environmentOf } from './environment.ts';
@@ -57,14 +58,14 @@ export function containerSpec(input: ContainerSpecInput): OciSpec {
 
   const shared: Shared = { security, options, userMappings };
   const process = processOf(input, shared);
-  return {
+  return checkLengths({
     ociVersion,
     process,
     root: { path: input.rootPath, readonly: security.readonlyRootfs },
     mounts: mountsOf(input, shared),
     annotations: containerAnnotations(input.sandbox.id, input.sandbox.config, input.config),
     linux: linuxOf(input, shared, process.capabilities?.bounding ?? []),
-  };
+  });
 }
 
 function processOf(input: ContainerSpecInput, { security }: Shared): OciProcess {

@@ -1,4 +1,4 @@
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import type { OciCpu, OciMemory, OciResources } from '@gantry/oci';
 import type { LinuxContainerResources } from '@gantry/proto';
 import type { HostFacts } from './spec-input.ts';
@@ -100,24 +100,21 @@ function cgroupPageSize(pageSize: string): string {
   if (parts === null) {
     throw new RuntimeError(
       'invalid-argument',
-      `hugepage_limits: ${JSON.stringify(pageSize)} is no page size such as 2MB`,
+      `hugepage_limits: ${quote(pageSize)} is no page size such as 2MB`,
     );
   }
   return `${parts[1]}${parts[2]}B`;
 }
 
 function unifiedOf(unified: Record<string, string>, host: ResourceFacts): Record<string, string> {
-  if (host.cgroupVersion !== 2) {
-    throw new RuntimeError('failed-precondition', 'unified: this host has no cgroup v2');
-  }
   for (const key of Object.keys(unified)) {
     // A runtime writes the value to the file of this name: it must not lead elsewhere.
     if (!/^[a-z0-9_]+(\.[a-z0-9_]+)+$/i.test(key)) {
-      throw new RuntimeError(
-        'invalid-argument',
-        `unified: ${JSON.stringify(key)} is no cgroup file`,
-      );
+      throw new RuntimeError('invalid-argument', `unified: ${quote(key)} is no cgroup file`);
     }
+  }
+  if (host.cgroupVersion !== 2) {
+    throw new RuntimeError('failed-precondition', 'unified: this host has no cgroup v2');
   }
   return { ...unified };
 }
@@ -135,9 +132,12 @@ function clampToSafe(value: bigint): number {
   return Number(value > most ? most : value);
 }
 
+/** The kernel takes a page at most; an OCI runtime would repeat a longer one in its message. */
+const maxListLetters = 4095;
+
 function cpuList(list: string, field: string): string {
-  if (!/^[0-9,\- ]*$/.test(list)) {
-    throw new RuntimeError('invalid-argument', `${field}: ${JSON.stringify(list)} is no list`);
+  if (list.length > maxListLetters || !/^[0-9,\- ]*$/.test(list)) {
+    throw new RuntimeError('invalid-argument', `${field}: ${quote(list)} is no list`);
   }
   return list;
 }

@@ -9,6 +9,7 @@ import { pauseAnnotations } from './annotations.ts';
 import { apparmorProfileOf } from './apparmor.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import { cgroupsPath } from './cgroups-path.ts';
+import { checkLengths } from './check-lengths.ts';
 import { commandOf, workingDirOf } from './command.ts';
 import { mappingFields, ociVersion } from './container-spec.ts';
 import { devicesOf } from './devices.ts';
@@ -56,7 +57,7 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
     sandbox.config.linux?.securityContext ?? create(LinuxSandboxSecurityContextSchema);
   checkSelinux(security.selinuxOptions, input, security.privileged);
   const onHostNetwork = security.namespaceOptions?.network === NamespaceMode.NODE;
-  return {
+  return checkLengths({
     ociVersion,
     // Without a UTS namespace of its own it must not rename the node.
     ...(!onHostNetwork && sandbox.namespaces.uts === undefined && { hostname: sandbox.hostname }),
@@ -65,7 +66,7 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
     mounts: mountsOf(input, security),
     annotations: pauseAnnotations(sandbox.id, sandbox.config),
     linux: linuxOf(input, security),
-  };
+  });
 }
 
 function processOf(input: PauseSpecInput, security: LinuxSandboxSecurityContext): OciProcess {

@@ -41,7 +41,7 @@ export function resolveUser(request: UserRequest): OciUser {
   const gid = group === '' ? checkId(account.gid, 'primary group') : gidOf(group, groups);
   const additionalGids = new Set([
     gid,
-    ...request.supplementalGroups.map((id) => checkId(Number(id), 'supplemental_groups')),
+    ...request.supplementalGroups.map((id) => parseId(String(id), 'supplemental_groups')),
   ]);
   if (request.supplementalGroupsPolicy === SupplementalGroupsPolicy.Merge) {
     for (const { name, gid: member, members } of groups) {
@@ -90,7 +90,7 @@ function ofImage(imageUser: string): { user: string; group: string } {
 /** The account of a name or number; one that is not in the file has no name and group 0. */
 function accountOf(user: string, accounts: readonly Account[]): Account {
   if (isNumber(user)) {
-    const uid = checkId(Number(user), 'user');
+    const uid = parseId(user, 'user');
     return accounts.find((a) => a.uid === uid) ?? { name: '', uid, gid: 0 };
   }
   const account = accounts.find((a) => a.name === user);
@@ -105,7 +105,7 @@ function accountOf(user: string, accounts: readonly Account[]): Account {
 
 function gidOf(group: string, groups: readonly Group[]): number {
   if (isNumber(group)) {
-    return checkId(Number(group), 'group');
+    return parseId(group, 'group');
   }
   const found = groups.find((g) => g.name === group);
   if (found === undefined) {
@@ -121,8 +121,17 @@ function gidOf(group: string, groups: readonly Group[]): number {
 const isNumber = (text: string): boolean => /^-?[0-9]+$/.test(text);
 
 function checkId(id: number, what: string): number {
+  return parseId(String(id), what);
+}
+
+/** The message has the number as it was given: beyond 2^53 there is no such `number`. */
+function parseId(text: string, what: string): number {
+  const id = Number(text);
   if (!Number.isInteger(id) || id < 0 || id > maxId) {
-    throw new RuntimeError('invalid-argument', `${what}: id ${id} is not in 0..${maxId}`);
+    throw new RuntimeError('invalid-argument', `${what}: id ${shown(text)} is not in 0..${maxId}`);
   }
   return id;
 }
+
+/** Any number that the CRI can carry as it is; one of an image may be of any length. */
+const shown = (text: string): string => (text.length > 20 ? quote(text) : text);

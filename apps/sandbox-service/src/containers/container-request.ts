@@ -2,9 +2,12 @@ import { lstat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { quote, RuntimeError } from '@gantry/errors';
 import type { ContainerConfig, ContainerMetadata, ImageSpec, Mount } from '@gantry/proto';
-import { checkName, checkPath } from '../client-text.ts';
+import { checkName, checkPath, checkPathLength } from '../client-text.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
 import { isImageVolume } from './image-volumes.ts';
+
+/** The longest name of a file (NAME_MAX). */
+const maxPartBytes = 255;
 
 /** A container's config with what the CRI demands of it. */
 export type CheckedContainerConfig = ContainerConfig & {
@@ -19,34 +22,56 @@ export function checkContainerConfig(config: ContainerConfig | undefined): Check
     throw invalid('config.metadata: missing');
   }
   checkName('create container: config.metadata.name', metadata.name);
+  const { name } = metadata;
   if (image === undefined || image.image === '') {
-    throw invalid('config.image.image: must not be empty');
+    throw invalid('config.image.image: must not be empty', name);
   }
   for (const { containerPath } of config.devices) {
     if (containerPath !== '') {
-      checkPath('create container: config.devices: container_path', containerPath);
+      checkPath(`create container ${name}: config.devices: container_path`, containerPath);
     }
   }
-  if (config.logPath.includes('\0') || config.logPath.split('/').includes('..')) {
-    throw invalid(`config.log_path: ${quote(config.logPath)} leaves the log directory of the pod`);
+  checkLogPath(config.logPath, name);
+  for (const mount of config.mounts) {
+    checkImageVolume(mount, name);
   }
-  config.mounts.forEach(checkImageVolume);
   return { ...config, metadata, image };
 }
 
-function checkImageVolume(mount: Mount): void {
+/** It becomes a file below the log directory of the pod. */
+function checkLogPath(logPath: string, name: string): void {
+  const refuse = (why: string): never => {
+    throw invalid(`config.log_path: ${quote(logPath)} ${why}`, name);
+  };
+  if (logPath === '') {
+    return;
+  }
+  const parts = logPath.split('/');
+  if (logPath.includes('\0') || parts.includes('..')) {
+    refuse('leaves the log directory of the pod');
+  }
+  if (['', '.'].includes(parts.at(-1) ?? '')) {
+    refuse('is no file');
+  }
+  if (parts.some((part) => Buffer.byteLength(part) > maxPartBytes)) {
+    refuse(`has a part that is longer than ${String(maxPartBytes)} bytes`);
+  }
+}
+
+function checkImageVolume(mount: Mount, name: string): void {
   const field = `config.mounts: ${quote(mount.containerPath)}`;
   if (!isImageVolume(mount)) {
     if (mount.imageSubPath !== '') {
-      throw invalid(`${field}: image_sub_path is given without an image`);
+      throw invalid(`${field}: image_sub_path is given without an image`, name);
     }
     return;
   }
+  checkPathLength(`create container ${name}: ${field}: image_sub_path`, mount.imageSubPath);
   if (mount.hostPath !== '') {
-    throw invalid(`${field}: an image volume takes no host_path`);
+    throw invalid(`${field}: an image volume takes no host_path`, name);
   }
   if (!mount.readonly) {
-    throw invalid(`${field}: an image volume must be readonly`);
+    throw invalid(`${field}: an image volume must be readonly`, name);
   }
 }
 
@@ -57,7 +82,10 @@ export function logPathOf(sandbox: Sandbox, config: ContainerConfig): string | u
     return undefined;
   }
   if (isAbsolute(config.logPath)) {
-    throw invalid(`config.log_path: ${quote(config.logPath)} must be relative`);
+    throw invalid(
+      `config.log_path: ${quote(config.logPath)} must be relative`,
+      config.metadata?.name,
+    );
   }
   return join(logDirectory, config.logPath);
 }
@@ -79,11 +107,12 @@ export async function refuseLogLinks(sandbox: Sandbox, config: ContainerConfig):
       return;
     }
     if (stats.isSymbolicLink()) {
-      throw invalid(`config.log_path: ${quote(path)} is a symbolic link`);
+      throw invalid(`config.log_path: ${quote(path)} is a symbolic link`, config.metadata?.name);
     }
   }
 }
 
-function invalid(message: string): RuntimeError {
-  return new RuntimeError('invalid-argument', `create container: ${message}`);
+function invalid(message: string, name?: string): RuntimeError {
+  const doing = name === undefined ? 'create container' : `create container ${name}`;
+  return new RuntimeError('invalid-argument', `${doing}: ${message}`);
 }

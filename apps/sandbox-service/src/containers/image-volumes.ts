@@ -1,9 +1,9 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { kindOf, messageOf, RuntimeError } from '@gantry/errors';
+import { kindOf, quote, RuntimeError } from '@gantry/errors';
 import { resolveInRoot } from '@gantry/host';
 import type { Mount } from '@gantry/proto';
-import { isMissing } from '../errno.ts';
+import { isBadPath, isMissing } from '../errno.ts';
 import type { Paths } from '../paths.ts';
 import { makePrivateDirectory } from '../pods/private-directory.ts';
 import { userNamespaceOf } from '../pods/user-namespace.ts';
@@ -62,9 +62,8 @@ export async function mountImageVolumes(
     try {
       mounted.set(volume.index, await mountOne(deps, container, sandbox, volume, signal));
     } catch (cause) {
-      const field = `config.mounts: ${volume.mount.containerPath}`;
-      const message = `${field}: ImageVolumeMountFailed: ${messageOf(cause)}`;
-      throw new RuntimeError(kindOf(cause), message, { cause });
+      const field = `config.mounts: ${quote(volume.mount.containerPath)}`;
+      throw new RuntimeError(kindOf(cause), `${field}: ImageVolumeMountFailed`, { cause });
     }
   }
   return mounted;
@@ -100,8 +99,12 @@ async function directoryIn(root: string, subPath: string): Promise<string> {
   if (subPath === '') {
     return root;
   }
-  const field = `image_sub_path ${JSON.stringify(subPath)}`;
-  const path = await resolveInRoot(root, subPath);
+  const field = `image_sub_path ${quote(subPath)}`;
+  const path = await resolveInRoot(root, subPath).catch((cause: unknown) => {
+    throw isBadPath(cause)
+      ? new RuntimeError('invalid-argument', `${field}: leads nowhere`, { cause })
+      : cause;
+  });
   const stats = await stat(path).catch((cause: unknown) => {
     if (isMissing(cause)) {
       throw new RuntimeError('invalid-argument', `${field}: not in the image`, { cause });

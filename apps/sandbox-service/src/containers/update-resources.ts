@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { RuntimeError } from '@gantry/errors';
+import { kindOf, RuntimeError } from '@gantry/errors';
 import type { OciSpec } from '@gantry/oci';
 import type { LinuxContainerResources } from '@gantry/proto';
 import type { Handlers } from '../handlers.ts';
@@ -80,8 +80,12 @@ export async function updateResources(
   }
   const after = mergeResources(container.config.linux?.resources, wanted);
   // Nonsense is told before anything is touched, also where the merge leaves it out.
-  await deps.specs.limits(wanted);
-  await deps.specs.limits(after);
+  try {
+    await deps.specs.limits(wanted);
+    await deps.specs.limits(after);
+  } catch (cause) {
+    throw new RuntimeError(kindOf(cause), doing, { cause });
+  }
 
   faultPoint(`${operation}:intent`);
   const op = records.commit(() => {

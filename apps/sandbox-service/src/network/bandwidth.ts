@@ -1,4 +1,4 @@
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 
 /** CNI convention `bandwidth`; rates in bits per second, bursts in bits. */
 export interface Bandwidth {
@@ -40,13 +40,13 @@ function rateOf(annotations: Readonly<Record<string, string>>, key: string): num
   if (rate === undefined) {
     throw new RuntimeError(
       'invalid-argument',
-      `annotation ${key}: ${JSON.stringify(text)} is not a quantity`,
+      `annotation ${key}: ${quote(text)} is not a quantity`,
     );
   }
   if (rate < leastRate || rate > mostRate) {
     throw new RuntimeError(
       'invalid-argument',
-      `annotation ${key}: ${text} is not within 1k and 1P`,
+      `annotation ${key}: ${quote(text)} is not within 1k and 1P`,
     );
   }
   return rate;

@@ -1,7 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { BlockList, isIP } from 'node:net';
 import { join } from 'node:path';
-import { kindOf, messageOf, RuntimeError } from '@gantry/errors';
+import { kindOf, messageOf, quote, RuntimeError } from '@gantry/errors';
 import { writeFileAtomic } from '@gantry/host';
 import { isMissing } from '../errno.ts';
 import { renderTemplate, type TemplateFields } from './conf-template.ts';
@@ -20,7 +20,7 @@ export function parsePodCidr(text: string): readonly string[] {
     if (family === 0 || !isPrefix || range.split('/').length !== 2) {
       throw new RuntimeError(
         'invalid-argument',
-        `network_config.pod_cidr: "${range}" is no range of addresses`,
+        `update runtime config: network_config.pod_cidr: ${quote(range)} is no range of addresses`,
       );
     }
     // Throws for what only looks like an address.

@@ -1,4 +1,4 @@
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import type { PodNetwork } from '../ports.ts';
 import { parseBandwidth } from './bandwidth.ts';
 import type { PluginConfig } from './network-config.ts';
@@ -19,7 +19,7 @@ export function cniArgs(pod: PodNetwork): string {
   ] as const;
   for (const [key, value] of pairs) {
     if (/[;=\p{Cc}]/u.test(value)) {
-      const message = `pod ${pod.sandboxId}: ${key} ${JSON.stringify(value)} has a ; or = or control character in it`;
+      const message = `pod ${pod.sandboxId}: ${key} ${quote(value)} has a ; or = or control character in it`;
       throw new RuntimeError('invalid-argument', message);
     }
   }

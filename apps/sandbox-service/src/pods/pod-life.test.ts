@@ -106,7 +106,7 @@ for (const call of steps) {
       assert.equal(kindOf(error), 'resource-exhausted');
       assert.match(
         messageOf(error),
-        /^run pod sandbox default\/web: [a-z]+: no space left on device$/,
+        /^run pod sandbox default\/web: [a-z]+: (sandbox image .*: )?no space left on device$/,
       );
       return true;
     });
@@ -182,7 +182,10 @@ test('an unknown runtime handler is refused with the known ones, one that can no
   const service = await startAlone(t);
   await assert.rejects(
     service.call('runPodSandbox', { config: podConfig(), runtimeHandler: 'kata' }),
-    /"kata" is not configured; known: runc/,
+    (error) =>
+      /^run pod sandbox default\/web: .*"kata" is not configured; known: runc/.test(
+        messageOf(error),
+      ),
   );
   assert.deepEqual(service.node.host.calls, [
     'runtime.watchExits',

@@ -25,15 +25,40 @@ const maxHostnameBytes = 64;
 /** A pod's config with what the CRI demands of it. */
 export type CheckedPodConfig = PodSandboxConfig & { readonly metadata: PodSandboxMetadata };
 
-/** Throws `invalid-argument` for a config that no pod can be made of; nothing is changed then. */
+/**
+ * Throws `invalid-argument` for a config that no pod can be made of; nothing is changed then. What is wrong
+ * with the rest of it is told with the name of the pod.
+ */
 export function checkPodConfig(config: PodSandboxConfig | undefined): CheckedPodConfig {
   const metadata = config?.metadata;
   if (config === undefined || metadata === undefined) {
-    throw invalid('config.metadata: missing');
+    throw invalid('run pod sandbox: config.metadata: missing');
   }
   for (const key of ['name', 'namespace', 'uid'] as const) {
-    checkName(`config.metadata.${key}`, metadata[key]);
+    checkName(`run pod sandbox: config.metadata.${key}`, metadata[key]);
   }
+  const checked = { ...config, metadata };
+  namingPod(checked, () => {
+    checkSettings(config);
+  });
+  return checked;
+}
+
+/** What is being done to which pod, for messages. */
+export function runningPod({ metadata }: CheckedPodConfig): string {
+  return `run pod sandbox ${metadata.namespace}/${metadata.name}`;
+}
+
+/** Runs `check`; what it throws is told with the name of the pod. */
+export function namingPod<T>(config: CheckedPodConfig, check: () => T): T {
+  try {
+    return check();
+  } catch (cause) {
+    throw new RuntimeError(kindOf(cause), runningPod(config), { cause });
+  }
+}
+
+function checkSettings(config: PodSandboxConfig): void {
   if (config.logDirectory !== '') {
     checkPath('config.log_directory', config.logDirectory);
   }
@@ -47,7 +72,6 @@ export function checkPodConfig(config: PodSandboxConfig | undefined): CheckedPod
   checkResources('overhead', config.linux?.overhead);
   checkResources('resources', config.linux?.resources);
   checkSecurity(config);
-  return { ...config, metadata };
 }
 
 export function usesHostNetwork(config: PodSandboxConfig): boolean {
@@ -107,12 +131,14 @@ function checkHostname({ hostname }: PodSandboxConfig): void {
   }
 }
 
-/** The longest name of a directory (NAME_MAX). */
+/** The longest name of a directory (NAME_MAX), and of a path (PATH_MAX) with room for the hierarchy and the id. */
 const maxPartBytes = 255;
+const maxCgroupBytes = 3072;
 
 function isCgroupPath(path: string): boolean {
   return (
-    !path.includes('\0') &&
+    !/\p{Cc}/u.test(path) &&
+    Buffer.byteLength(path) <= maxCgroupBytes &&
     path.split('/').every((part) => part !== '..' && Buffer.byteLength(part) <= maxPartBytes)
   );
 }
@@ -195,7 +221,9 @@ function checkSecurity(config: PodSandboxConfig): void {
     throw invalid(`${field}.pid: mode ${String(options.pid)} does not exist`);
   }
   // Throws for mappings that no namespace can have.
-  userMappingsOf(options);
+  if (userMappingsOf(options) !== undefined && options.pid === NamespaceMode.NODE) {
+    throw invalid(`${field}.pid: NODE is not for a pod with users of its own (userns_options)`);
+  }
 }
 
 function invalid(message: string): RuntimeError {

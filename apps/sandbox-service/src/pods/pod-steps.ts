@@ -1,6 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import type { Config } from '@gantry/config';
-import { isKind, kindOf, RuntimeError } from '@gantry/errors';
+import { isKind, kindOf, messageOf, RuntimeError } from '@gantry/errors';
 import { writeFileAtomic } from '@gantry/host';
 import type { OciSpec } from '@gantry/oci';
 import { cgroupsPath } from '@gantry/oci-spec';
@@ -119,7 +119,7 @@ function namespacesStep(deps: PodStepDeps): Step<PodWork> {
       const { systemdCgroup } = deps.handlers.get(facts.handler);
       // No process of the pod is there; its containers' cgroups lie beside it.
       work.cgroupsPath = cgroupsPath(facts.cgroupParent, id, systemdCgroup);
-      await pinNamespaces(deps, work.sandbox);
+      await pinNamespaces(deps, work.sandbox).catch(explainSysctl);
     },
     undo: ({ sandbox }) => unpinNamespaces(deps, sandbox.id),
   };
@@ -208,7 +208,7 @@ function pauseSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
       after: ['spec', 'files', 'netns'],
       async run(work, signal) {
         const { id, config, facts } = work.sandbox;
-        work.pause = await runtime.create(
+        const launched = runtime.create(
           {
             id,
             name: config.metadata?.name ?? id,
@@ -220,6 +220,7 @@ function pauseSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
           },
           { signal },
         );
+        work.pause = await launched.catch(explainSysctl);
       },
       async undo({ sandbox, pause }) {
         const handler = handlers.forTeardown(sandbox.facts.handler);
@@ -233,6 +234,14 @@ function pauseSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
         runtime.start(handlers.get(sandbox.facts.handler), sandbox.id, { signal }),
     },
   ];
+}
+
+/** Which sysctls there are, and which values they take, only the kernel knows: the request is wrong and not we. */
+function explainSysctl(cause: unknown): never {
+  if (messageOf(cause).includes('/proc/sys/')) {
+    throw new RuntimeError('invalid-argument', 'config.linux.sysctls', { cause });
+  }
+  throw cause;
 }
 
 /** Writes config.json for the eyes of root only: it has the container's environment. */

@@ -19,6 +19,8 @@ import type { PodLock } from './pod-lock.ts';
 import {
   type CheckedPodConfig,
   checkPodConfig,
+  namingPod,
+  runningPod,
   usesHostIpc,
   usesHostNetwork,
 } from './pod-request.ts';
@@ -57,8 +59,11 @@ export function runPod(
   caller: Caller,
 ): Promise<string> {
   const config = checkPodConfig(request.config);
-  const handler = deps.handlers.choose(request.runtimeHandler);
-  requireUserNamespaces(config, handler);
+  const handler = namingPod(config, () => {
+    const chosen = deps.handlers.choose(request.runtimeHandler);
+    requireUserNamespaces(config, chosen);
+    return chosen;
+  });
   const name = sandboxName(config.metadata);
   const print = fingerprint(RunPodSandboxRequestSchema, request);
 
@@ -86,15 +91,11 @@ export function runPod(
   });
 }
 
-async function plannedNetwork(
-  { network }: RunPodDeps,
-  { metadata }: CheckedPodConfig,
-): Promise<unknown> {
+async function plannedNetwork({ network }: RunPodDeps, config: CheckedPodConfig): Promise<unknown> {
   try {
     return await network.plan();
   } catch (cause) {
-    const doing = `run pod sandbox ${metadata.namespace}/${metadata.name}: network`;
-    throw new RuntimeError(kindOf(cause), doing, { cause });
+    throw new RuntimeError(kindOf(cause), `${runningPod(config)}: network`, { cause });
   }
 }
 
@@ -118,7 +119,7 @@ async function makePod(
   const work: PodWork = { sandbox };
   const options: RunOptions = {
     operation,
-    doing: `run pod sandbox ${config.metadata.namespace}/${config.metadata.name}`,
+    doing: runningPod(config),
     signal: creation.signal,
     trail: op.trail,
     faultPoint: deps.faultPoint,

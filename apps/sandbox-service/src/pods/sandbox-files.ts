@@ -8,6 +8,7 @@ import type { DNSConfig, PodSandboxConfig } from '@gantry/proto';
 import { NamespaceMode } from '@gantry/proto';
 import { isBadPath, isMissing } from '../errno.ts';
 import { finishAll } from '../finish-all.ts';
+import { makeDirectories } from '../make-directories.ts';
 import type { Paths } from '../paths.ts';
 import type { Mounts } from '../ports.ts';
 import type { Sandbox } from '../store/sandbox-store.ts';
@@ -128,7 +129,7 @@ async function makeShm(
 async function makeLogDirectory(path: string): Promise<void> {
   if (path !== '') {
     try {
-      await mkdir(path, { recursive: true, mode: 0o755 });
+      await makeDirectories(path, 0o755);
     } catch (cause) {
       if (isBadPath(cause)) {
         const message = `config.log_directory: ${quote(path)} can't be a directory`;

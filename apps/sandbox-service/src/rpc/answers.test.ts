@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create, type DescMessage, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { isKind, kindOf } from '@gantry/errors';
+import { isKind, kindOf, messageOf } from '@gantry/errors';
 import {
   CgroupDriver,
   Diagnostics,
@@ -78,7 +78,7 @@ test('the node is ready when its default handler and its network are', async (t)
       config: { metadata: { name: 'a', namespace: 'b', uid: 'c' } },
       runtimeHandler: 'crun',
     }),
-    (error) => kindOf(error) === 'failed-precondition' && /hybrid/.test(String(error)),
+    (error) => kindOf(error) === 'failed-precondition' && /hybrid/.test(messageOf(error)),
   );
 });
 

@@ -1,6 +1,7 @@
 import { RuntimeError } from '@gantry/errors';
 import { type CheckpointDeps, checkpointContainer } from '../checkpoint/checkpoint-container.ts';
 import { checkPath } from '../client-text.ts';
+import { shortId } from '../ids.ts';
 import type { PodLock } from '../pods/pod-lock.ts';
 import type { RuntimeMethod } from './handlers.ts';
 
@@ -15,10 +16,10 @@ interface Deps extends CheckpointDeps {
 export function checkpointContainerMethod(deps: Deps): RuntimeMethod<'checkpointContainer'> {
   return async ({ containerId, location, timeout }, { signal }) => {
     const { id, sandboxId } = deps.records.getContainer(containerId);
-    checkPath('checkpoint container: location', location);
+    const doing = `checkpoint container ${shortId(id)}`;
+    checkPath(`${doing}: location`, location);
     if (timeout < 0n) {
-      const message = `checkpoint container: timeout ${timeout} is negative`;
-      throw new RuntimeError('invalid-argument', message);
+      throw new RuntimeError('invalid-argument', `${doing}: timeout ${timeout} is negative`);
     }
     const timeoutMs = Math.min(Number(timeout) * 1000, longestTimerMs);
     const limit = timeout > 0n ? [AbortSignal.timeout(timeoutMs)] : [];

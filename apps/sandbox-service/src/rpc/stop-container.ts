@@ -1,4 +1,4 @@
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import type { ContainerStops } from '../containers/stop-container.ts';
 import type { Plugins } from '../nri/plugins.ts';
 import type { Records } from '../store/records.ts';
@@ -14,7 +14,8 @@ interface Deps {
 export function stopContainer({ records, stops, plugins }: Deps): RuntimeMethod<'stopContainer'> {
   return async ({ containerId, timeout }, { signal }) => {
     if (timeout < 0n) {
-      throw new RuntimeError('invalid-argument', `stop container: timeout ${timeout} is negative`);
+      const message = `stop container ${quote(containerId)}: timeout ${timeout} is negative`;
+      throw new RuntimeError('invalid-argument', message);
     }
     const container = records.findContainer(containerId);
     if (container !== undefined) {

@@ -1,3 +1,5 @@
+import { kindOf, RuntimeError } from '@gantry/errors';
+import { shortId } from '../ids.ts';
 import type { Plugins } from '../nri/plugins.ts';
 import type { PodLock } from '../pods/pod-lock.ts';
 import type { Specs } from '../specs/specs.ts';
@@ -22,7 +24,14 @@ export function updatePodSandboxResources(deps: Deps): RuntimeMethod<'updatePodS
     const { podSandboxId, overhead, resources } = request;
     const { id } = records.getSandbox(podSandboxId);
     // Only to have nonsense refused.
-    await Promise.all([specs.limits(overhead), specs.limits(resources)]);
+    for (const [field, limits] of Object.entries({ overhead, resources })) {
+      try {
+        await specs.limits(limits);
+      } catch (cause) {
+        const doing = `update resources of pod sandbox ${shortId(id)}: ${field}`;
+        throw new RuntimeError(kindOf(cause), doing, { cause });
+      }
+    }
     const write = async () => {
       await plugins.updatingPod(id, request);
       records.sandboxes.update(id, {

@@ -1,6 +1,7 @@
-import { closeSync, constants, fchmodSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
+import { makeDirectoriesSync } from '../make-directories.ts';
 
 /** Log collectors read logs by group. Conmon itself would make the file 0600. */
 export const logFileMode = 0o640;
@@ -19,7 +20,7 @@ const flags =
 /** Makes the log file and its directory before conmon opens it; what is there is kept. */
 export function prepareLogFile(logPath: string): void {
   try {
-    mkdirSync(dirname(logPath), { recursive: true, mode: 0o755 });
+    makeDirectoriesSync(dirname(logPath), 0o755);
     using stack = new DisposableStack();
     const fd = stack.adopt(openSync(logPath, flags, logFileMode), closeSync);
     fchmodSync(fd, logFileMode);

@@ -1,10 +1,11 @@
 import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import type { OciDevice } from '@gantry/oci';
 import type { ResolvedDevice } from '@gantry/oci-spec';
 import type { Device } from '@gantry/proto';
-import { isMissing } from '../errno.ts';
+import { checkPathLength } from '../client-text.ts';
+import { isBadPath, isMissing } from '../errno.ts';
 
 // Made anew for each container, or no devices at all.
 const skipped = new Set([
@@ -41,15 +42,16 @@ export async function devicesBelow(directory: string): Promise<readonly OciDevic
 export async function resolveDevice(device: Device): Promise<readonly ResolvedDevice[]> {
   const { hostPath, containerPath, permissions: wanted } = device;
   const permissions = wanted === '' ? 'rwm' : wanted;
-  const field = `config.devices: ${hostPath}`;
-  if (!hostPath.startsWith('/')) {
-    throw new RuntimeError('invalid-argument', `${field}: host_path must be absolute`);
+  const field = `config.devices: host_path ${quote(hostPath)}`;
+  if (!hostPath.startsWith('/') || hostPath.includes('\0')) {
+    throw new RuntimeError('invalid-argument', `${field}: is no absolute path`);
   }
+  checkPathLength('config.devices: host_path', hostPath);
   let source: string;
   try {
     source = await realpath(hostPath);
   } catch (cause) {
-    if (isMissing(cause)) {
+    if (isBadPath(cause)) {
       throw new RuntimeError('invalid-argument', `${field}: not there`, { cause });
     }
     throw cause;

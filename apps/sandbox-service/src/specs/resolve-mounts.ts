@@ -1,8 +1,10 @@
-import { mkdir, readFile, realpath } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { quote, RuntimeError } from '@gantry/errors';
 import type { ResolvedMount } from '@gantry/oci-spec';
 import { type Mount, MountPropagation } from '@gantry/proto';
+import { checkPathLength } from '../client-text.ts';
 import { isBadPath, isMissing } from '../errno.ts';
+import { makeDirectories } from '../make-directories.ts';
 
 type Propagation = NonNullable<ResolvedMount['propagation']>;
 
@@ -43,10 +45,12 @@ export async function sourceOf({
   hostPath,
   containerPath,
 }: Pick<Mount, 'hostPath' | 'containerPath'>): Promise<string> {
-  const field = `config.mounts: ${containerPath}`;
+  const field = `config.mounts: ${quote(containerPath)}`;
   if (!hostPath.startsWith('/') || hostPath.includes('\0')) {
-    throw new RuntimeError('invalid-argument', `${field}: host_path must be absolute`);
+    const message = `${field}: host_path ${quote(hostPath)} is no absolute path`;
+    throw new RuntimeError('invalid-argument', message);
   }
+  checkPathLength(`${field}: host_path`, hostPath);
   try {
     return await realpath(hostPath);
   } catch (error) {
@@ -55,7 +59,7 @@ export async function sourceOf({
     }
   }
   try {
-    await mkdir(hostPath, { recursive: true, mode: 0o755 });
+    await makeDirectories(hostPath, 0o755);
     return await realpath(hostPath);
   } catch (cause) {
     throw unusable(field, hostPath, cause);

@@ -1,4 +1,4 @@
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import type { ContainerConfig } from '@gantry/proto';
 
 /** `vendor/class=name` (Container Device Interface, SPEC.md). */
@@ -24,7 +24,7 @@ export function isCdiDevice(text: string): boolean {
 export function parseCdiName(text: string, field: string): CdiDeviceName {
   const [left = '', name = '', ...more] = text.split('=');
   if (more.length > 0 || !isCdiKind(left) || !isCdiDevice(name)) {
-    const message = `${field}: ${JSON.stringify(text)} is no CDI device: vendor/class=name`;
+    const message = `${field}: ${quote(text)} is no CDI device: vendor/class=name`;
     throw new RuntimeError('invalid-argument', message);
   }
   return { kind: left, name };

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import type { OciMount } from '@gantry/oci';
 import { type Mount, MountPropagation } from '@gantry/proto';
 import type { HostFacts, ResolvedMount } from '../spec-input.ts';
@@ -51,7 +51,7 @@ function destinationOf(request: Mount): string {
   if (!posix.isAbsolute(path) || path.includes('\0')) {
     throw new RuntimeError(
       'invalid-argument',
-      `mount ${JSON.stringify(path)}: container_path is not absolute`,
+      `mount ${quote(path)}: container_path is no absolute path`,
     );
   }
   const clean = cleanPath(path);
@@ -91,7 +91,7 @@ function checkSource(
   if (!fits) {
     throw new RuntimeError(
       'failed-precondition',
-      `mount ${path}: path ${JSON.stringify(source)} is mounted but it is not a ${needed} mount`,
+      `mount ${path}: path ${quote(source)} is mounted but it is not a ${needed} mount`,
     );
   }
   return propagation;
@@ -149,7 +149,7 @@ function checkOption(option: string, path: string): string {
   if (!plainOptions.has(option)) {
     throw new RuntimeError(
       'invalid-argument',
-      `mount ${path}: mount option ${JSON.stringify(option)} is not allowed`,
+      `mount ${path}: mount option ${quote(option)} is not allowed`,
     );
   }
   return option;

@@ -58,6 +58,8 @@ export interface StackOptions {
   readonly layerStore?: 'auto' | 'erofs' | 'directories';
   /** Put root_dir on a tmpfs of this size, for tests of a full disk. */
   readonly rootDirTmpfsBytes?: number;
+  /** Put state_dir on a tmpfs, as /run is on a node. */
+  readonly stateDirOnTmpfs?: boolean;
 }
 
 let stacks = 0;
@@ -143,6 +145,9 @@ ${options.config ?? ''}
     if (options.rootDirTmpfsBytes !== undefined) {
       await unmount(paths.rootDir, { detach: true });
     }
+    if (options.stateDirOnTmpfs === true) {
+      await unmount(paths.stateDir, { detach: true });
+    }
   };
   try {
     if (options.rootDirTmpfsBytes !== undefined) {
@@ -152,6 +157,10 @@ ${options.config ?? ''}
         sizeBytes: options.rootDirTmpfsBytes,
         mode: 0o700,
       });
+    }
+    if (options.stateDirOnTmpfs === true) {
+      await mkdir(paths.stateDir);
+      await mountTmpfs({ target: paths.stateDir, sizeBytes: 1 << 30, mode: 0o711 });
     }
     await gantryOk('up');
     if (options.busybox !== false) {

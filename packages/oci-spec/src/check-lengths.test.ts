@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { containerSpec, pauseSpec } from './index.ts';
-import { containerInput, pauseInput } from './testing.ts';
+import { containerInput, pauseInput, plainSandbox } from './testing.ts';
 
 const longest = `/${'p'.repeat(4094)}`;
 const tooLong = `${longest}p`;
@@ -29,7 +29,7 @@ test('a sysctl is refused that no kernel takes', () => {
     { [`net.ipv4.${'s'.repeat(4096)}`]: '1' },
     { 'net.ipv4.ip_forward': '1'.repeat(4096) },
   ]) {
-    assert.throws(() => pauseSpec(pauseInput({ linux: { sysctls } })), {
+    assert.throws(() => pauseSpec(pauseInput({ sandbox: plainSandbox({ linux: { sysctls } }) })), {
       kind: 'invalid-argument',
       message: /^sysctl.* is longer than 4095 bytes$/,
     });

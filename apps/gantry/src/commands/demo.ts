@@ -6,7 +6,7 @@ import { type Invocation, ownCommand, requireRoot } from '../invocation.ts';
 import { readLog } from '../logs/follow-log.ts';
 import { Progress } from '../output/progress.ts';
 import { describeCni } from '../stack/cni-config.ts';
-import { ensurePackages } from '../stack/packages.ts';
+import { ensurePackages, needsOf } from '../stack/packages.ts';
 import { startStack } from '../stack/start-stack.ts';
 import { announceStart } from '../supervisor/starts.ts';
 
@@ -27,12 +27,15 @@ export async function demo(invocation: Invocation): Promise<void> {
 
   await using start = new AsyncDisposableStack();
   start.use(await announceStart(config));
-  await progress.step('looking for the Debian packages that pods need', () =>
-    ensurePackages(config, { install: true, note, signal }),
-  );
-  await progress.step('looking for a network configuration', () =>
-    describeCni(config, { write: true, note }),
-  );
+  await progress.step('looking for the Debian packages that pods need', async () => {
+    await ensurePackages(config, { install: true, note, signal });
+    const tools = needsOf(config).map(({ tool }) => tool);
+    note(`${tools.join(', ')}: all there`);
+  });
+  await progress.step('looking for a network configuration', async () => {
+    const file = await describeCni(config, { write: true, note });
+    note(`pods use ${file}`);
+  });
   await progress.step('starting NATS and the services', async () => {
     const compact = config.services.compact;
     const { wasUp } = await startStack({ config, configFile, compact, note, signal, spawn: true });
@@ -41,7 +44,7 @@ export async function demo(invocation: Invocation): Promise<void> {
   await start.disposeAsync();
 
   using cri = connect(invocation);
-  await progress.step('making an image of Debian’s busybox, and importing it', () =>
+  await progress.step("making an image of Debian's busybox, and importing it", () =>
     importBusybox(cri, config, signal),
   );
   {
@@ -52,7 +55,9 @@ export async function demo(invocation: Invocation): Promise<void> {
     note(`pod ${pod.podId.slice(0, 13)} has the address ${pod.ip}`);
     await progress.step('asking it over HTTP', async () => note(await fetchPage(pod.ip, signal)));
     await progress.step('running a command in its container', async () => {
-      const cmd = ['sh', '-c', 'hostname; id; ip addr show eth0'];
+      const script = 'hostname; id; ip addr show eth0';
+      note(`$ ${script}`);
+      const cmd = ['sh', '-c', script];
       const { containerId } = pod;
       const result = await cri.runtime.execSync({ containerId, cmd, timeout: 10n }, { signal });
       note(new TextDecoder().decode(result.stdout));

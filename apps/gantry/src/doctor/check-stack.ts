@@ -35,7 +35,10 @@ async function checkSocket(config: Config): Promise<Finding[]> {
   const deadlineMs = Date.now() + answerLimitMs;
   try {
     const { runtimeName, runtimeVersion } = await runtime.version({}, { deadlineMs });
-    const { status, runtimeHandlers } = await runtime.status({}, { deadlineMs });
+    const { status, runtimeHandlers, info } = await runtime.status(
+      { verbose: true },
+      { deadlineMs },
+    );
     const conditions = (status?.conditions ?? []).map(
       ({ type, status: isTrue, reason, message }) =>
         isTrue
@@ -52,12 +55,19 @@ async function checkSocket(config: Config): Promise<Finding[]> {
         .map(([name]) =>
           warn(
             `handler ${name}`,
-            'can not run containers on this host',
-            `why: ${config.state_dir}/log/sandbox-service.log; pods that ask for it fail`,
+            whyUnusable(info['runtimeHandlers'], name),
+            `pods that ask for it fail: mend that, or take [runtimes.${name}] out of the config`,
           ),
         ),
     ];
   } catch (error) {
     return [fail('socket', messageOf(error), `see ${config.state_dir}/log/cri-gateway.log`)];
   }
+}
+
+/** What sandbox-service says of a handler that its probe refused. */
+export function whyUnusable(handlers: string | undefined, name: string): string {
+  const told = JSON.parse(handlers ?? '[]') as readonly { name?: string; unusable?: string }[];
+  const why = told.find((handler) => handler.name === name)?.unusable;
+  return why ?? 'can not run containers on this host';
 }

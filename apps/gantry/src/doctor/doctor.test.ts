@@ -7,7 +7,7 @@ import { testDir } from '../testing-dir.ts';
 import { checkOverlay } from './check-host.ts';
 import { checkKernel } from './check-kernel.ts';
 import { checkKubelet } from './check-kubelet.ts';
-import { checkStack } from './check-stack.ts';
+import { checkStack, whyUnusable } from './check-stack.ts';
 import { checkCni, checkTools, pluginTypes } from './check-tools.ts';
 import { type Finding, fail, findingsText, ok, warn } from './finding.ts';
 import { type HostFiles, hostFiles } from './host-files.ts';
@@ -155,6 +155,13 @@ test('a missing tool fails where the default needs it and warns where it does no
   assert.equal(found.find((f) => f.check === 'runtime runc')?.fix, 'apt-get install runc');
   const conmon = found.find((f) => f.check === 'conmon');
   assert.equal(conmon?.found, `${process.version} (${process.execPath})`);
+});
+
+test('why a handler can not be used is told in the words of its probe', () => {
+  const told = JSON.stringify([{ name: 'runc' }, { name: 'crun', unusable: 'hybrid mode' }]);
+  assert.equal(whyUnusable(told, 'crun'), 'hybrid mode');
+  assert.equal(whyUnusable(told, 'kata'), 'can not run containers on this host');
+  assert.equal(whyUnusable(undefined, 'crun'), 'can not run containers on this host');
 });
 
 const asRoot = { skip: process.getuid?.() === 0 ? false : 'mounting needs root' };

@@ -31,7 +31,7 @@ export class Progress {
   /** Shows what a step gave, indented below it. */
   show(text: string): void {
     const lines = text.trimEnd().split('\n');
-    this.#write(lines.map((line) => `    ${line}\n`).join(''));
+    this.#write(lines.map((line) => `    ${line.trimEnd()}\n`).join(''));
   }
 }
 

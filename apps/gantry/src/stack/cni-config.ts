@@ -25,23 +25,31 @@ export interface CniOptions {
   readonly note: (text: string) => void;
 }
 
-/** Says so when pods would get no network, or writes a configuration and announces it. */
-export async function describeCni(config: Config, options: CniOptions): Promise<void> {
+/**
+ * Says so when pods would get no network, or writes a configuration and announces it. Gives the file that is used; none where
+ * there is none.
+ */
+export async function describeCni(
+  config: Config,
+  options: CniOptions,
+): Promise<string | undefined> {
   const dir = config.cni.conf_dir;
-  if ((await cniConfigs(dir)).length > 0) {
-    return;
+  const [first] = await cniConfigs(dir);
+  if (first !== undefined) {
+    return join(dir, first);
   }
   if (!options.write) {
     options.note(
       `no CNI configuration in ${dir}: pods need one (host network apart). Install a network plugin, or let gantry write a bridge: gantry up --cni`,
     );
-    return;
+    return undefined;
   }
   const subnet = freeSubnet(await readFile('/proc/net/route', 'utf8'));
   await mkdir(dir, { recursive: true });
   const file = join(dir, fileName);
   await writeFileAtomic(file, bridgeConfig(config.state_dir, subnet));
   options.note(`wrote ${file}: a bridge with ${subnet} and masquerading`);
+  return file;
 }
 
 /** A bridge with addresses, masquerading and host ports (CNI spec 1.0). Its leases go with state_dir at a reboot. */

@@ -78,7 +78,8 @@ test('a bridge is written only where asked for and where there is no configurati
   await describeCni(config, { write: false, note });
   assert.match(notes.pop() ?? '', /no CNI configuration in .*net\.d/);
 
-  await describeCni(config, { write: true, note });
+  const file = await describeCni(config, { write: true, note });
+  assert.equal(file, join(dir, '10-gantry.conflist'));
   const [name = ''] = readdirSync(dir);
   assert.match(notes.pop() ?? '', new RegExp(`wrote .*${name}`));
   const { plugins } = JSON.parse(readFileSync(join(dir, name), 'utf8')) as {

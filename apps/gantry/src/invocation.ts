@@ -14,7 +14,7 @@ export interface Invocation {
   readonly out: (text: string) => void;
   /** For people: progress and notes, kept out of what a script reads. */
   readonly note: (text: string) => void;
-  /** Aborts at the first SIGINT or SIGTERM. */
+  /** Aborts at the first SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
 }
 

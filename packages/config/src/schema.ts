@@ -2,31 +2,19 @@ import {
   array,
   boolean,
   type InferOutput,
-  integer,
   literal,
-  maxValue,
   minLength,
-  minValue,
-  number,
   optional,
   picklist,
   pipe,
   record,
-  regex,
   strictObject,
   string,
 } from 'valibot';
 import { described } from './described.ts';
-
-const absolutePath = pipe(string(), regex(/^\//, 'must be an absolute path'));
-const httpUrl = pipe(
-  string(),
-  regex(/^(https?:\/\/[^\s/]+\S*)?$/, 'must be a URL such as http://127.0.0.1:4318'),
-);
-const count = pipe(number(), integer(), minValue(0));
-const atLeastOne = pipe(number(), integer(), minValue(1));
-const port = pipe(number(), integer(), minValue(0), maxValue(65_535));
-const name = pipe(string(), regex(/^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$/i, 'must be a plain name'));
+import { images } from './images-schema.ts';
+import { nri } from './nri-schema.ts';
+import { absolutePath, atLeastOne, count, httpUrl, name, port } from './values.ts';
 
 const runtime = strictObject({
   type: described(
@@ -99,83 +87,6 @@ const nats = strictObject({
   credentials_dir: described(
     'Directory of one credential file per service; empty means <state_dir>/nats.',
     optional(string(), ''),
-  ),
-});
-
-const credentials = strictObject({
-  username: described('The name at the registry.', optional(string(), '')),
-  password: described('Its password.', optional(string(), '')),
-  identity_token: described(
-    "A token that is traded for others at the registry's token server.",
-    optional(string(), ''),
-  ),
-  registry_token: described('A bearer token for the registry itself.', optional(string(), '')),
-});
-
-const limits = strictObject({
-  max_layer_bytes: described(
-    'The largest layer, in bytes when uncompressed.',
-    optional(atLeastOne, 256 * 2 ** 30),
-  ),
-  max_layer_ratio: described(
-    'A layer of more than 1 GiB, zeros apart, may be so many times as large as its compressed bytes.',
-    optional(atLeastOne, 200),
-  ),
-  max_layer_entries: described(
-    'Files, directories and links of one layer.',
-    optional(atLeastOne, 4_000_000),
-  ),
-  max_layer_depth: described(
-    'Directories in one another, in the path of an entry of a layer.',
-    optional(atLeastOne, 1024),
-  ),
-  max_header_bytes: described(
-    'The names and attributes of one entry of a layer (a PAX header), in bytes; at most 1 GiB.',
-    optional(pipe(atLeastOne, maxValue(2 ** 30)), 1 << 20),
-  ),
-});
-
-const images = strictObject({
-  registry_config_path: described(
-    "Directory of <host>/hosts.toml files in containerd's format; read at each pull.",
-    optional(string(), '/etc/containerd/certs.d'),
-  ),
-  docker_config: described(
-    "A config.json of docker's whose `auths` serve pulls that bring no credentials; read at each pull; empty means none.",
-    optional(string(), ''),
-  ),
-  credentials: described(
-    'Credentials for pulls that bring none, a table for each registry: [images.credentials."registry.example:5000"]. They go before those of docker_config. Keep the file unreadable to others.',
-    optional(record(pipe(string(), minLength(1)), credentials), {}),
-  ),
-  import_dir: described(
-    'Archives and OCI layouts in this directory are imported when the service starts; empty means none.',
-    optional(string(), ''),
-  ),
-  layer_store: described(
-    'How layers are kept: "erofs" (Linux 6.12), "directories" (any), or "auto": erofs where a probe at start mounts one.',
-    optional(picklist(['auto', 'erofs', 'directories']), 'auto'),
-  ),
-  max_concurrent_downloads: described(
-    'Layers of one image that are downloaded at once.',
-    optional(atLeastOne, 3),
-  ),
-  unpack_workers: described(
-    'Layers that are unpacked at once on this node; 0 means one per CPU.',
-    optional(count, 0),
-  ),
-  resume_min_bytes: described(
-    'Of layers of so many compressed bytes or more, what has come is kept on disk until they are whole, so that a pull after a restart goes on where it broke off; 0 keeps none.',
-    optional(count, 64 << 20),
-  ),
-  limits: described('What a layer may ask of the node.', optional(limits, {})),
-  keep_compressed_layers: described(
-    'Keep layers also as they came, so that an export has the same manifest and digests; takes room for each layer twice.',
-    optional(boolean(), false),
-  ),
-  pull_progress_timeout_ms: described(
-    'A pull that gets no byte for so long, or less than 1 KiB a second, fails; in milliseconds, 0 never.',
-    optional(count, 300_000),
   ),
 });
 
@@ -270,78 +181,6 @@ const streaming = strictObject({
   ),
 });
 
-const nriValidator = strictObject({
-  enabled: described(
-    'Have the rules below checked for each container that plugins adjust.',
-    optional(boolean(), false),
-  ),
-  reject_oci_hook_adjustment: described(
-    'Plugins may add no OCI hooks.',
-    optional(boolean(), false),
-  ),
-  reject_runtime_default_seccomp_adjustment: described(
-    'Plugins may not change the seccomp policy of containers with the default one.',
-    optional(boolean(), false),
-  ),
-  reject_unconfined_seccomp_adjustment: described(
-    'Plugins may not give a seccomp policy to unconfined containers.',
-    optional(boolean(), false),
-  ),
-  reject_custom_seccomp_adjustment: described(
-    'Plugins may not change the seccomp policy of containers with one of their own.',
-    optional(boolean(), false),
-  ),
-  reject_namespace_adjustment: described(
-    'Plugins may not change namespaces.',
-    optional(boolean(), false),
-  ),
-  reject_sysctl_adjustment: described(
-    'Plugins may not change sysctls.',
-    optional(boolean(), false),
-  ),
-  required_plugins: described(
-    'Names of plugins without which no container is created.',
-    optional(array(string()), []),
-  ),
-  tolerate_missing_plugins_annotation: described(
-    'A pod whose annotation of this name is "true" needs none of them; empty means no pod.',
-    optional(string(), ''),
-  ),
-});
-
-const nri = strictObject({
-  enabled: described(
-    'Let NRI plugins watch and adjust pods and containers.',
-    optional(boolean(), false),
-  ),
-  socket: described('Where plugins connect.', optional(absolutePath, '/var/run/nri/nri.sock')),
-  accept_connections: described(
-    'Listen there; without it only the plugins of plugin_path run.',
-    optional(boolean(), true),
-  ),
-  plugin_path: described(
-    'Directory of plugins that Gantry starts itself, named <two digits>-<name>.',
-    optional(absolutePath, '/opt/nri/plugins'),
-  ),
-  plugin_config_path: described(
-    'Directory of their configurations: <two digits>-<name>.conf or <name>.conf.',
-    optional(absolutePath, '/etc/nri/conf.d'),
-  ),
-  plugin_registration_timeout_ms: described(
-    'A plugin must register within so long of its start, in milliseconds.',
-    optional(atLeastOne, 5000),
-  ),
-  plugin_request_timeout_ms: described(
-    'A plugin that has not answered an event after so long is dropped, in milliseconds.',
-    optional(atLeastOne, 2000),
-  ),
-  plugin_sync_timeout_ms: described(
-    'How long a plugin may take to learn what is there when it comes, in milliseconds.',
-    optional(atLeastOne, 10_000),
-  ),
-  default_validator: described('Rules for what plugins may do.', optional(nriValidator, {})),
-});
-
 const replicas = strictObject({
   'cri-gateway': described('The gateway owns the socket: there is one.', optional(literal(1), 1)),
   'image-service': described('Instances of image-service.', optional(atLeastOne, 1)),
@@ -392,4 +231,5 @@ export const configSchema = strictObject({
 });
 
 export type Config = Readonly<InferOutput<typeof configSchema>>;
+
 export type RuntimeConfig = Readonly<InferOutput<typeof runtime>>;

@@ -4,7 +4,14 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { isKind } from '@gantry/errors';
-import { identifyProcess, isRunning, type ProcessId, signalProcess, waitForExit } from './index.ts';
+import {
+  identifyProcess,
+  isRunning,
+  type ProcessId,
+  run,
+  signalProcess,
+  waitForExit,
+} from './index.ts';
 import { parseStat } from './process-id.ts';
 
 const module = new URL('./index.ts', import.meta.url).href;
@@ -164,4 +171,30 @@ test('a stat line is read whatever the command is called', () => {
   assert.deepEqual(parseStat(tail('S', 1)), { startTime: '4711', dead: false });
   assert.deepEqual(parseStat(tail('Z', 1)), { startTime: '4711', dead: true });
   assert.deepEqual(parseStat(tail('Z', 3)), { startTime: '4711', dead: false });
+});
+
+// Before Linux 6.16 the kernel answers so while the pid is still that of a group.
+test('a process whose pidfd is refused as invalid is gone, unless it is there', async () => {
+  const script = `
+    const { identifyProcess, signalProcess, waitForExit } = await import('${module}');
+    const { spawn } = await import('node:child_process');
+    const { once } = await import('node:events');
+    const child = spawn('sleep', ['60'], { stdio: 'ignore' });
+    const id = await identifyProcess(child.pid);
+    const there = await signalProcess(id, 0).catch(String);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    await waitForExit(id);
+    console.log(JSON.stringify({ there, gone: await signalProcess(id, 0) }));
+  `;
+  const inject = ['-f', '-qq', '-o', '/dev/null', '-e', 'inject=pidfd_open:error=EINVAL'];
+  const { exitCode, stdout, stderr } = await run(
+    'strace',
+    [...inject, process.execPath, '--input-type=module', '-e', script],
+    { timeoutMs: 60_000 },
+  );
+  assert.equal(exitCode, 0, stderr.toString());
+  const { there, gone } = JSON.parse(stdout.toString()) as { there: string; gone: boolean };
+  assert.match(there, /EINVAL/);
+  assert.equal(gone, false);
 });

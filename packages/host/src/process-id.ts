@@ -16,6 +16,7 @@ const pidfdSendSignalCall = lazily<[number, number, number, null, number]>('sysc
 const pidfdOpenNumber = 434;
 const pidfdSendSignalNumber = 424;
 const noSuchProcess = 3; // ESRCH
+const invalidArgument = 22; // EINVAL
 
 /** One process, told apart from a later one with the same pid by its start time. */
 export interface ProcessId {
@@ -79,7 +80,8 @@ export function openPidfd(process: ProcessId, doing: string): number | undefined
   const pidfd = pidfdOpenCall()(pidfdOpenNumber, process.pid, 0);
   if (pidfd === -1) {
     const errno = lastErrno();
-    if (errno === noSuchProcess) {
+    // Before Linux 6.16 it is EINVAL while the number of a process that is gone is still that of a group or session.
+    if (errno === noSuchProcess || (errno === invalidArgument && !isAlive(process))) {
       return undefined;
     }
     throw systemError(errno, doing);

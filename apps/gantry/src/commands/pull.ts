@@ -17,17 +17,18 @@ export async function pull(invocation: Invocation): Promise<void> {
   const image = argument(invocation, 0);
   const auth = authOf(option(invocation, 'creds'), option(invocation, 'credsFile'));
   const podFile = option(invocation, 'podConfig');
-  using _bars = showBars(cri, image);
-  const { imageRef } = await cri.images.pullImage(
-    {
-      image: { image },
-      ...(auth === undefined ? {} : { auth }),
-      ...(podFile === undefined
-        ? {}
-        : { sandboxConfig: readConfigFile(PodSandboxConfigSchema, podFile, invocation.note) }),
-    },
-    { signal: invocation.signal },
-  );
+  const request = {
+    image: { image },
+    ...(auth === undefined ? {} : { auth }),
+    ...(podFile === undefined
+      ? {}
+      : { sandboxConfig: readConfigFile(PodSandboxConfigSchema, podFile, invocation.note) }),
+  };
+  // What is said after them would be wiped with the bars.
+  const bars = showBars(cri, image);
+  const { imageRef } = await cri.images
+    .pullImage(request, { signal: invocation.signal })
+    .finally(() => bars[Symbol.dispose]());
   invocation.out(`Image is up to date for ${imageRef}\n`);
 }
 

@@ -170,10 +170,21 @@ export class HttpClient {
   }
 }
 
-/** Of a host with several addresses, the first failure stands for all. */
+/**
+ * Of a host with several addresses, the first failure stands for all. What OpenSSL says is cut to what
+ * tells of the peer, and Node's advice on its own options left out.
+ */
 function plainError(error: Error): Error {
-  const [first] = error instanceof AggregateError ? (error.errors as Error[]) : [];
-  return first ?? error;
+  const [first = error] = error instanceof AggregateError ? (error.errors as Error[]) : [];
+  if ('reason' in first && 'library' in first) {
+    return Object.assign(new Error(`TLS: ${String(first.reason)}`), codeOf(first));
+  }
+  const words = first.message.split('; if the root CA is installed locally', 1)[0] ?? '';
+  return words === first.message ? first : Object.assign(new Error(words), codeOf(first));
+}
+
+function codeOf(error: Error): { readonly code?: unknown } {
+  return 'code' in error ? { code: error.code } : {};
 }
 
 async function readTlsFiles({ caFiles, clientFiles }: Endpoint): Promise<TlsFiles> {

@@ -262,7 +262,8 @@ export class RegistrySource implements ImageSource {
   async #tell(host: string, error: unknown): Promise<void> {
     this.#options.onPassedOver?.(host, messageOf(error));
     const attributes = { 'server.address': host, 'image.name': this.description };
-    await withSpan('registry.pass_over', attributes, () => Promise.reject(error as Error)).catch(
+    const told = new Error(host, { cause: error });
+    await withSpan('registry.pass_over', attributes, () => Promise.reject(told)).catch(
       () => undefined,
     );
   }

@@ -1,6 +1,7 @@
 import { messageOf, RuntimeError } from '@gantry/errors';
 import type { Logger } from '@gantry/telemetry';
 import type { Paths } from '../paths.ts';
+import { keptBytes } from '../store/event-migration.ts';
 import type { EventRecord, EventStore } from '../store/event-store.ts';
 import type { Records } from '../store/records.ts';
 import { type ContainerEvent, containerEvent } from './container-event.ts';
@@ -19,6 +20,8 @@ const mostWaiting = 2048;
 const batch = 32;
 /** Clients lost at a restart have connected again by then. */
 const reconnectMs = 60_000;
+/** What an instance that is killed may have on its way to clients is not older; a supervisor has the next one up by then. */
+const unsureMs = 10_000;
 
 /** Starts to hand out the events of all instances; the records stay the caller's. */
 export async function startEventFeed(deps: Deps): Promise<EventFeed> {
@@ -43,10 +46,10 @@ export async function startEventFeed(deps: Deps): Promise<EventFeed> {
  * ones.
  *
  * A client begins with the event after its call. Only what an instance finds
- * out at its start, as that a container has exited meanwhile, is given to those
- * too that connect within a minute, to any instance: the call of theirs that
- * ended with the instance before can't have had it. A client that was connected
- * to another instance all the while and connects again gets it twice.
+ * out at its start, as that a container has exited meanwhile, and what came in
+ * the last ten seconds before it, is given to those too that connect within a
+ * minute, to any instance: the call of theirs that ended with the instance
+ * before may not have had it. Whoever had it gets it twice, with its old time.
  */
 export class EventFeed implements Disposable {
   readonly #events: EventStore;
@@ -61,7 +64,7 @@ export class EventFeed implements Disposable {
   constructor(records: Records, log: Deps['log']) {
     this.#events = records.events;
     this.#log = log;
-    this.#start = records.commit(() => this.#events.noteStart(reconnectMs));
+    this.#start = records.commit(() => this.#events.noteStart(reconnectMs, unsureMs));
     this.#last = this.#events.last();
   }
 
@@ -93,7 +96,7 @@ export class EventFeed implements Disposable {
     if (this.#isClosed) {
       throw stopping();
     }
-    const queue = new EventQueue<ContainerEvent>(mostWaiting);
+    const queue = new EventQueue<ContainerEvent>(mostWaiting, keptBytes);
     this.#catchUp();
     this.#replay(queue);
     this.#clients.add(queue);
@@ -136,7 +139,7 @@ export class EventFeed implements Disposable {
   #replay(queue: EventQueue<ContainerEvent>): void {
     for (const event of this.#events.foundAtStarts(reconnectMs)) {
       if (event.seq <= this.#last) {
-        queue.push(containerEvent(event));
+        queue.push(containerEvent(event), event.bytes);
       }
     }
   }
@@ -166,7 +169,7 @@ export class EventFeed implements Disposable {
     if (this.#clients.size > 0) {
       const message = containerEvent(event);
       for (const client of this.#clients) {
-        client.push(message);
+        client.push(message, event.bytes);
       }
     }
   }

@@ -2,34 +2,41 @@ import { RuntimeError } from '@gantry/errors';
 
 /**
  * What waits for one client, in order. A client that falls behind by more than
- * `most` events loses them and is told so by `resource-exhausted`: nobody may
- * believe to have seen all who has not.
+ * `most` events, or `mostBytes` of them, loses them and is told so by
+ * `resource-exhausted`: nobody may believe to have seen all who has not.
  */
 export class EventQueue<T> {
   readonly #most: number;
-  #waiting: T[] = [];
+  readonly #mostBytes: number;
+  #waiting: { readonly event: T; readonly bytes: number }[] = [];
+  #bytes = 0;
   #end: Error | undefined;
   #wake: () => void = () => undefined;
 
-  constructor(most: number) {
+  constructor(most: number, mostBytes: number) {
     this.#most = most;
+    this.#mostBytes = mostBytes;
   }
 
-  push(event: T): void {
+  /** One that is larger than all that may wait is taken where nothing else waits. */
+  push(event: T, bytes: number): void {
     if (this.#end !== undefined) {
       return;
     }
-    if (this.#waiting.length >= this.#most) {
+    const isFull = this.#waiting.length > 0 && this.#bytes + bytes > this.#mostBytes;
+    if (isFull || this.#waiting.length >= this.#most) {
+      const what = isFull ? `${this.#mostBytes >> 20} MiB` : this.#most;
       this.#waiting = [];
       this.end(
         new RuntimeError(
           'resource-exhausted',
-          `container events: more than ${this.#most} wait for this client; list everything and connect again`,
+          `container events: more than ${what} wait for this client; list everything and connect again`,
         ),
       );
       return;
     }
-    this.#waiting.push(event);
+    this.#waiting.push({ event, bytes });
+    this.#bytes += bytes;
     this.#wake();
   }
 
@@ -48,9 +55,10 @@ export class EventQueue<T> {
     try {
       for (;;) {
         signal.throwIfAborted();
-        const event = this.#waiting.shift();
-        if (event !== undefined) {
-          yield event;
+        const next = this.#waiting.shift();
+        if (next !== undefined) {
+          this.#bytes -= next.bytes;
+          yield next.event;
         } else if (this.#end === undefined) {
           await new Promise<void>((resolve) => {
             this.#wake = resolve;

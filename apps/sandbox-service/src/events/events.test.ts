@@ -11,9 +11,11 @@ import {
   GetEventsRequestSchema,
   PodSandboxState,
 } from '@gantry/proto';
+import { keptBytes } from '../store/event-migration.ts';
 import {
   createContainer,
   newNode,
+  podConfig,
   runPod,
   startAlone,
   startContainer,
@@ -162,19 +164,27 @@ test('a container that the runtime can not start has stopped', async (t) => {
   assert.equal(event.containersStatuses[0]?.reason, 'StartError');
 });
 
-test('an exit while the service was down reaches a client that connects after its start', async (t) => {
+test('an exit while the service was down, and what came just before, reach a client that connects after its start', async (t) => {
   const node = await newNode(t);
   const first = await startOn(t, node);
   await first.service.reconciliation.finished;
-  const id = await startContainer(first, await runPod(first));
+  const pod = await runPod(first);
+  const id = await startContainer(first, pod);
+  // With it goes what it had not told yet.
   first.crash();
   node.host.exit(id, 3);
   const second = await startOn(t, node);
   await second.service.reconciliation.finished;
   const client = await listen(t, second);
-  const [event] = await client.take(1);
-  assert.deepEqual(brief(event === undefined ? [] : [event]), [[id, 'STOPPED']]);
-  assert.equal(event?.containersStatuses[0]?.exitCode, 3);
+  const events = await client.take(5);
+  assert.deepEqual(brief(events), [
+    [pod, 'CREATED'],
+    [pod, 'STARTED'],
+    [id, 'CREATED'],
+    [id, 'STARTED'],
+    [id, 'STOPPED'],
+  ]);
+  assert.equal(events.at(-1)?.containersStatuses[0]?.exitCode, 3);
 });
 
 test('what one instance finds at its start reaches a client of one that started later', async (t) => {
@@ -189,7 +199,7 @@ test('what one instance finds at its start reaches a client of one that started 
   const third = await startOn(t, node);
   await third.service.reconciliation.finished;
   const client = await listen(t, third);
-  assert.deepEqual(brief(await client.take(1)), [[id, 'STOPPED']]);
+  assert.deepEqual(brief(await client.take(5)).at(-1), [id, 'STOPPED']);
 });
 
 test('a client gets nothing from before its call, and leaves without a trace', async (t) => {
@@ -224,19 +234,39 @@ test('streams end with unavailable when the service stops', async (t) => {
 
 test('a slow client is told that it has lost events, another one is not', async () => {
   const { signal } = new AbortController();
-  const [slow, fast] = [new EventQueue<number>(3), new EventQueue<number>(3)];
+  const [slow, fast] = [new EventQueue<number>(3, 100), new EventQueue<number>(3, 100)];
   const quick = fast.take(signal);
   for (const n of [1, 2, 3, 4]) {
-    slow.push(n);
-    fast.push(n);
+    slow.push(n, 1);
+    fast.push(n, 1);
     assert.equal((await quick.next()).value, n);
   }
   await assert.rejects(slow.take(signal).next(), (e) => isKind(e, 'resource-exhausted'));
 });
 
+test('a slow client is held to an amount of bytes, too, and one large event reaches a client', async () => {
+  const { signal } = new AbortController();
+  const mib = 1 << 20;
+  const [slow, fast] = [new EventQueue<number>(9, 4 * mib), new EventQueue<number>(9, 4 * mib)];
+  const quick = fast.take(signal);
+  for (const [n, bytes] of [
+    [1, 9 * mib],
+    [2, 3 * mib],
+    [3, 3 * mib],
+  ] as const) {
+    slow.push(n, bytes);
+    fast.push(n, bytes);
+    assert.equal((await quick.next()).value, n);
+  }
+  await assert.rejects(slow.take(signal).next(), {
+    kind: 'resource-exhausted',
+    message: /more than 4 MiB wait for this client/,
+  });
+});
+
 test('an abort ends a client that waits', async () => {
   const leaving = new AbortController();
-  const waiting = new EventQueue<number>(3).take(leaving.signal).next();
+  const waiting = new EventQueue<number>(3, 100).take(leaving.signal).next();
   leaving.abort(new Error('gone'));
   await assert.rejects(waiting, /gone/);
 });
@@ -255,4 +285,24 @@ test('events that nobody reads do not pile up', async (t) => {
   const kept = records.events.after(0, 100_000);
   assert.equal(kept.length, 4096);
   assert.equal(kept.at(-1)?.seq, before + 3 * 2100);
+});
+
+test('what is kept of pods with large annotations is bounded by its bytes', async (t) => {
+  const service = await startAlone(t);
+  const annotations = { large: 'l'.repeat(4 << 20) };
+  const config = podConfig('web', { annotations });
+  const { podSandboxId: pod } = await service.call('runPodSandbox', { config });
+  const { records } = service.world;
+  const before = records.events.last();
+  records.commit(() => {
+    for (let i = 0; i < 9; i += 1) {
+      records.sandboxes.update(pod, { phase: 'notready' });
+      records.sandboxes.update(pod, { phase: 'ready' });
+    }
+  });
+  const kept = records.events.after(0, 100_000);
+  const bytes = kept.reduce((sum, event) => sum + event.bytes, 0);
+  assert.ok(Math.abs(bytes - keptBytes) < 5 << 20, String(bytes));
+  assert.equal(kept.at(-1)?.seq, before + 3 * 9);
+  assert.equal((kept[0]?.seq ?? 0) + kept.length - 1, kept.at(-1)?.seq);
 });

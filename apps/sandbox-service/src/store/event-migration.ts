@@ -1,5 +1,7 @@
 /** How many events are kept for instances that have not read them yet. */
 const kept = 4096;
+/** How many bytes of records may stand beside them: pods may have large annotations, and many containers. */
+export const keptBytes = 64 << 20;
 
 // The values of ContainerEventType.
 const [created, started, stopped, deleted] = [0, 1, 2, 3];
@@ -104,5 +106,31 @@ export const removedPodMigration = `
   CREATE TRIGGER sandbox_deleted_event BEFORE DELETE ON sandboxes
   WHEN OLD.phase <> 'creating' BEGIN
     ${insert} VALUES (${deleted}, OLD.id, OLD.id);
+  END;
+`;
+
+const bytesBeside = (table: string): string =>
+  `(SELECT coalesce(sum(length(config) + length(facts)), 0) FROM ${table} WHERE event = NEW.seq)`;
+
+/** Bounds what is kept by its bytes, too: `bytes_until` is the sum of all events up to this one. */
+export const boundedEventsMigration = `
+  ALTER TABLE events ADD COLUMN bytes_until INTEGER NOT NULL DEFAULT 0;
+  DROP TRIGGER snapshot_of_event;
+  CREATE TRIGGER snapshot_of_event AFTER INSERT ON events BEGIN
+    INSERT INTO event_sandboxes
+      SELECT NEW.seq, id, phase, config, facts FROM sandboxes WHERE id = NEW.sandbox_id;
+    INSERT INTO event_containers
+      SELECT NEW.seq, id, sandbox_id, phase, config, facts FROM containers
+      WHERE sandbox_id = NEW.sandbox_id AND phase <> 'creating';
+    UPDATE events SET bytes_until =
+      coalesce((SELECT bytes_until FROM events WHERE seq = NEW.seq - 1), 0)
+        + ${bytesBeside('event_sandboxes')} + ${bytesBeside('event_containers')}
+      WHERE seq = NEW.seq;
+    DELETE FROM events WHERE seq <= NEW.seq - ${kept};
+    -- Oldest first; the newest itself always stays.
+    DELETE FROM events WHERE seq < (
+      SELECT seq FROM events
+      WHERE bytes_until >= (SELECT bytes_until FROM events WHERE seq = NEW.seq) - ${keptBytes}
+      ORDER BY seq LIMIT 1);
   END;
 `;

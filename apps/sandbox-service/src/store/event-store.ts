@@ -14,6 +14,8 @@ export interface EventRecord {
   /** Of a removed pod the last one; absent in events of its removal that older versions wrote. */
   readonly sandbox?: Sandbox;
   readonly containers: readonly Container[];
+  /** What its records take in the database. */
+  readonly bytes: number;
 }
 
 interface Row {
@@ -56,11 +58,18 @@ export class EventStore {
 
   /**
    * Notes that an instance starts, and will now write down what happened
-   * without it; returns the number of the note. Notes older than `forgetMs` go.
+   * without it; returns the number of the note. What is younger than `unsureMs`
+   * counts as not yet told: the instance before may have died with it. Notes
+   * older than `forgetMs` go.
    */
-  noteStart(forgetMs: number): number {
+  noteStart(forgetMs: number, unsureMs: number): number {
     this.#store.prepare(`DELETE FROM event_starts WHERE NOT ${within}`).run(forgetMs);
-    this.#store.prepare('INSERT INTO event_starts (seq) VALUES (?)').run(this.last());
+    this.#store
+      .prepare(
+        `INSERT INTO event_starts (seq)
+           SELECT coalesce((SELECT min(seq) - 1 FROM events WHERE ${within}), ?)`,
+      )
+      .run(unsureMs, this.last());
     return (
       this.#store.prepare<{ id: number }>('SELECT max(id) AS id FROM event_starts').get()?.id ?? 0
     );
@@ -96,6 +105,7 @@ export class EventStore {
       type: row.type,
       objectId: row.object_id,
       atMs: row.at_ms,
+      bytes: bytesOf([...(sandbox === undefined ? [] : [sandbox]), ...containers]),
       // The copy of a record that could not be read is left out: the event itself is true.
       ...decoded(sandbox === undefined ? [] : [sandbox], (one) => ({
         sandbox: this.#sandboxes.decode(one, false),
@@ -103,6 +113,10 @@ export class EventStore {
       containers: decoded(containers, (one) => this.#containers.decode(one, false)),
     };
   }
+}
+
+function bytesOf(rows: readonly Pick<SandboxRow, 'config' | 'facts'>[]): number {
+  return rows.reduce((sum, { config, facts }) => sum + config.length + facts.length, 0);
 }
 
 function decoded<R, T>(rows: readonly R[], decode: (row: R) => T): readonly T[] {

@@ -1,4 +1,9 @@
-import { eventMigration, eventStartMigration, removedPodMigration } from './event-migration.ts';
+import {
+  boundedEventsMigration,
+  eventMigration,
+  eventStartMigration,
+  removedPodMigration,
+} from './event-migration.ts';
 
 /**
  * The records of this service. Facts that no query looks at are JSON, so that
@@ -50,4 +55,5 @@ export const migrations: readonly string[] = [
   eventMigration,
   eventStartMigration,
   removedPodMigration,
+  boundedEventsMigration,
 ];

@@ -137,13 +137,13 @@ test('an exit while no instance runs is told to a client that connects after the
   const reading = read();
   await until(
     'the exit',
-    () => Promise.resolve(about(again, [containerId])),
-    (events) => events.length > 0,
+    () => Promise.resolve(about(again, [containerId]).at(-1)?.containerEventType),
+    (type) => type === ContainerEventType.CONTAINER_STOPPED_EVENT,
     30_000,
   );
   leaving.abort();
   await reading;
-  const [event] = about(again, [containerId]);
-  assert.equal(event?.containerEventType, ContainerEventType.CONTAINER_STOPPED_EVENT);
+  // What came right before is told once more: the client of that time may not have had it.
+  assert.ok(about(again, [containerId]).length <= 3);
   await removePod(stack, pod.podSandboxId);
 });

@@ -13,8 +13,8 @@ export interface ImportedImage {
 interface Options {
   /** Last part of the name. */
   readonly name: string;
-  /** Bottom first. */
-  readonly layers: readonly (readonly ImageFile[])[];
+  /** Bottom first; a layer is its files or the bytes of a tar, as they are. */
+  readonly layers: readonly (readonly ImageFile[] | Uint8Array)[];
   readonly config?: ImageConfig;
   /** Put the layers on top of busybox, so that it can run. */
   readonly onBusybox?: boolean;

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   ftruncateSync,
@@ -22,16 +21,13 @@ import { openErofs } from '@gantry/host';
 // oxlint-disable-next-line no-restricted-imports -- the package's own entry for tests
 import { padded, tarOf } from '@gantry/tar/testing';
 import { nastyLayers } from './nasty-layers.ts';
-import { extractWithTar } from './reference-tree.ts';
 import {
-  type Dump,
-  devicesOf,
-  dumpImage,
-  layerOf,
-  readTarEntries,
-  TarDump,
-  treesOf,
-} from './testing.ts';
+  dumpTree,
+  extractWithTar,
+  settledDirectories,
+  withoutMadeUpTimes,
+} from './reference-tree.ts';
+import { type Dump, devicesOf, dumpImage, layerOf, treesOf } from './testing.ts';
 import { buildImage } from './write-image.ts';
 
 /** What keeps the kernel from mounting an image here; false when nothing does. */
@@ -81,46 +77,6 @@ function mount(t: TestContext, tars: readonly Buffer[]): Mounted {
   // Child processes find it under our number, not their own.
   const path = mounted.path.replace('self', String(process.pid));
   return { path, directory, read: () => dumpImage(image.bytes, contents) };
-}
-
-/** What GNU tar sees of a tree. */
-async function dumpTree(root: string): Promise<Dump> {
-  const args = ['-C', root, '--format=pax', '--xattrs', '--xattrs-include=*'];
-  const tar = spawn('tar', [...args, '--numeric-owner', '--sort=name', '-cf', '-', '.'], {
-    // It warns of times before 1970.
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  const dump = new TarDump();
-  tar.stdout.on('data', (chunk: Buffer) => dump.push(chunk));
-  const [code] = (await once(tar, 'close')) as [number];
-  assert.equal(code, 0);
-  return dump.finish();
-}
-
-/** Directories whose own entry is the last that touches them: only their times are the archive's in a reference. */
-function settledDirectories(tars: readonly Buffer[]): Set<string> {
-  const settled = new Set<string>();
-  for (const tar of tars) {
-    const entries = readTarEntries(tar);
-    for (const { path } of entries) {
-      settled.delete(path.slice(0, Math.max(0, path.lastIndexOf('/'))));
-    }
-    for (const { path, type } of entries) {
-      if (type === 'directory' && path !== '') {
-        settled.add(path);
-      }
-    }
-  }
-  return settled;
-}
-
-function withoutMadeUpTimes(dump: Dump, settled: ReadonlySet<string>): Dump {
-  return Object.fromEntries(
-    Object.entries(dump).map(([path, line]) => [
-      path,
-      settled.has(path) ? line : line.replace(/^(directory \d+ \d+:\d+) -?\d+/, '$1'),
-    ]),
-  );
 }
 
 async function assertAsExtracted(t: TestContext, tars: readonly Buffer[]): Promise<Dump> {

@@ -159,9 +159,22 @@ function sparse(): TestEntry[] {
   ];
 }
 
-/** The lowest first. */
-export function nastyLayers(): Buffer[] {
+/** The same in a directory `below`, `a/`. */
+function moved(entry: TestEntry, below: string): TestEntry {
+  const under = (path: string | Buffer) => Buffer.concat([Buffer.from(below), Buffer.from(path)]);
+  const { path, type, linkTarget, pax } = entry;
+  const sparseName = pax?.['GNU.sparse.name'];
+  return {
+    ...entry,
+    path: under(path),
+    ...(type === 'hardlink' && linkTarget !== undefined ? { linkTarget: under(linkTarget) } : {}),
+    ...(sparseName === undefined ? {} : { pax: { ...pax, 'GNU.sparse.name': under(sparseName) } }),
+  };
+}
+
+/** The lowest first; all of it in the directory `below`, `a/`, if one is given. */
+export function nastyLayers(below = ''): Buffer[] {
   return [base(), names(), attributes(), sparse(), changes(), changesBack()].map((layer) =>
-    tarOf(layer),
+    tarOf(layer.map((entry) => moved(entry, below))),
   );
 }

@@ -1,6 +1,8 @@
-import { execFileSync } from 'node:child_process';
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { readTarEntries } from './testing.ts';
+import { type Dump, readTarEntries, TarDump } from './testing.ts';
 
 const bytes = (path: string): Buffer => Buffer.from(path, 'latin1');
 
@@ -39,4 +41,45 @@ function makeWay(root: string, layer: Buffer): void {
       }
     }
   }
+}
+
+/** What GNU tar sees of a tree. */
+export async function dumpTree(root: string): Promise<Dump> {
+  const args = ['-C', root, '--format=pax', '--xattrs', '--xattrs-include=*'];
+  const tar = spawn('tar', [...args, '--numeric-owner', '--sort=name', '-cf', '-', '.'], {
+    // It warns of times before 1970.
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const dump = new TarDump();
+  tar.stdout.on('data', (chunk: Buffer) => dump.push(chunk));
+  const [code] = (await once(tar, 'close')) as [number];
+  assert.equal(code, 0);
+  return dump.finish();
+}
+
+/** Directories whose own entry is the last that touches them: only their times are the archive's in a reference. */
+export function settledDirectories(tars: readonly Buffer[]): Set<string> {
+  const settled = new Set<string>();
+  for (const tar of tars) {
+    const entries = readTarEntries(tar);
+    for (const { path } of entries) {
+      settled.delete(path.slice(0, Math.max(0, path.lastIndexOf('/'))));
+    }
+    for (const { path, type } of entries) {
+      if (type === 'directory' && path !== '') {
+        settled.add(path);
+      }
+    }
+  }
+  return settled;
+}
+
+/** Leaves out the times of other directories. */
+export function withoutMadeUpTimes(dump: Dump, settled: ReadonlySet<string>): Dump {
+  return Object.fromEntries(
+    Object.entries(dump).map(([path, line]) => [
+      path,
+      settled.has(path) ? line : line.replace(/^(directory \d+ \d+:\d+) -?\d+/, '$1'),
+    ]),
+  );
 }

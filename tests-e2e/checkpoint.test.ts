@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { findTool, run } from '@gantry/host';
 import { hostOf, leaks } from './harness/host.ts';
 import {
@@ -18,19 +18,14 @@ import {
   startContainer,
 } from './harness/pod.ts';
 import { runDir } from './harness/run-dir.ts';
-import { type Stack, startStack } from './harness/stack.ts';
+import { startStack } from './harness/stack.ts';
+import { stackForTests } from './harness/stack-for-tests.ts';
 import { until } from './harness/until.ts';
 
 const criuWorks = findTool('criu') !== undefined && (await run('criu', ['check'])).exitCode === 0;
 const skip = criuWorks ? false : 'no criu that works on this kernel';
 
-let stack: Stack;
-before(async () => {
-  stack = await startStack();
-});
-after(async () => {
-  await stack[Symbol.asyncDispose]();
-});
+const stack = await stackForTests();
 
 const textOf = (path: string) => readFile(path, 'utf8').catch(() => '');
 /** Counts by the tenth of a second; what it has counted lies in its root as well. */

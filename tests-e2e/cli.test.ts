@@ -1,22 +1,17 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { run } from '@gantry/host';
 import { hostOf, leaks } from './harness/host.ts';
 import { podConfig, runPod } from './harness/pod.ts';
 import { freePort } from './harness/registry.ts';
 import { pidsOf } from './harness/services.ts';
-import { busyboxImage, type Stack, startStack } from './harness/stack.ts';
+import { busyboxImage, startStack } from './harness/stack.ts';
+import { stackForTests } from './harness/stack-for-tests.ts';
 import { until } from './harness/until.ts';
 
-let stack: Stack;
-before(async () => {
-  stack = await startStack();
-});
-after(async () => {
-  await stack[Symbol.asyncDispose]();
-});
+const stack = await stackForTests();
 
 test("a person without crictl runs a pod with gantry's own commands", async () => {
   const clean = await hostOf(stack);

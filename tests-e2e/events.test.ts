@@ -1,19 +1,13 @@
 import assert from 'node:assert/strict';
-import { after, before, type TestContext, test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { kindOf } from '@gantry/errors';
 import { type ContainerEventResponse, ContainerEventType } from '@gantry/proto';
 import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
 import { killServices, pidsOf } from './harness/services.ts';
-import { type Stack, startStack } from './harness/stack.ts';
+import { stackForTests } from './harness/stack-for-tests.ts';
 import { until } from './harness/until.ts';
 
-let stack: Stack;
-before(async () => {
-  stack = await startStack({ config: '[services]\nreplicas = { "sandbox-service" = 2 }' });
-});
-after(async () => {
-  await stack[Symbol.asyncDispose]();
-});
+const stack = await stackForTests({ config: '[services]\nreplicas = { "sandbox-service" = 2 }' });
 
 interface Client {
   readonly events: ContainerEventResponse[];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { run } from '@gantry/host';
 import { ContainerState } from '@gantry/proto';
 import { hostOf, leaks } from './harness/host.ts';
@@ -15,18 +15,12 @@ import {
   shellContainer,
   startContainer,
 } from './harness/pod.ts';
-import { type Stack, startStack } from './harness/stack.ts';
+import { stackForTests } from './harness/stack-for-tests.ts';
 import { until } from './harness/until.ts';
 
 // What a tenant of the cluster, or the maker of an image, may try. Image volumes and VOLUMEs: isolation-images.test.ts.
 
-let stack: Stack;
-before(async () => {
-  stack = await startStack();
-});
-after(async () => {
-  await stack[Symbol.asyncDispose]();
-});
+const stack = await stackForTests();
 
 async function withPod(name: string, use: (pod: RunningPod) => Promise<void>): Promise<void> {
   const clean = await hostOf(stack);

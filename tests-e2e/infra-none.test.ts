@@ -3,7 +3,7 @@ import { readlinkSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { mountInfo, unmount } from '@gantry/host';
 import { NamespaceMode, PodSandboxState } from '@gantry/proto';
 import { dialPortForward } from '@gantry/remotecommand';
@@ -18,16 +18,10 @@ import {
   startContainer,
 } from './harness/pod.ts';
 import { conmonsOf, killServices } from './harness/services.ts';
-import { type Stack, startStack } from './harness/stack.ts';
+import { stackForTests } from './harness/stack-for-tests.ts';
 import { until } from './harness/until.ts';
 
-let stack: Stack;
-before(async () => {
-  stack = await startStack({ infra: 'none' });
-});
-after(async () => {
-  await stack[Symbol.asyncDispose]();
-});
+const stack = await stackForTests({ infra: 'none' });
 
 const stateOf = async (pod: RunningPod) =>
   (await stack.runtime.podSandboxStatus(pod)).status?.state;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import type { Metric, PodSandboxMetrics } from '@gantry/proto';
 import {
   podConfig,
@@ -9,16 +9,10 @@ import {
   shellContainer,
   startContainer,
 } from './harness/pod.ts';
-import { type Stack, startStack } from './harness/stack.ts';
+import { stackForTests } from './harness/stack-for-tests.ts';
 import { until } from './harness/until.ts';
 
-let stack: Stack;
-before(async () => {
-  stack = await startStack();
-});
-after(async () => {
-  await stack[Symbol.asyncDispose]();
-});
+const stack = await stackForTests();
 
 const metricsOf = async (pod: RunningPod): Promise<PodSandboxMetrics> => {
   const { podMetrics } = await stack.runtime.listPodSandboxMetrics({});

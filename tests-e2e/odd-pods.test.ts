@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { cgroupDirectory, detectCgroups, mountTmpfs, removeCgroup, unmount } from '@gantry/host';
 import { NamespaceMode } from '@gantry/proto';
@@ -17,18 +17,12 @@ import {
   startContainer,
 } from './harness/pod.ts';
 import { killServices } from './harness/services.ts';
-import { type Stack, startStack } from './harness/stack.ts';
+import { stackForTests } from './harness/stack-for-tests.ts';
 import { until } from './harness/until.ts';
 
 // Pods whose programs, disks and moments are not what anyone would wish for.
 
-let stack: Stack;
-before(async () => {
-  stack = await startStack();
-});
-after(async () => {
-  await stack[Symbol.asyncDispose]();
-});
+const stack = await stackForTests();
 
 const statusOf = async (containerId: string) =>
   (await stack.runtime.containerStatus({ containerId })).status ?? assert.fail('no status');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFile, rename } from 'node:fs/promises';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { NamespaceMode, PodSandboxState } from '@gantry/proto';
 import { hostOf, leaks } from './harness/host.ts';
 import {
@@ -12,16 +12,10 @@ import {
   shellContainer,
   startContainer,
 } from './harness/pod.ts';
-import { type Stack, startStack } from './harness/stack.ts';
+import { stackForTests } from './harness/stack-for-tests.ts';
 import { until } from './harness/until.ts';
 
-let stack: Stack;
-before(async () => {
-  stack = await startStack();
-});
-after(async () => {
-  await stack[Symbol.asyncDispose]();
-});
+const stack = await stackForTests();
 
 const statusOf = async (containerId: string) => {
   const { status } = await stack.runtime.containerStatus({ containerId });

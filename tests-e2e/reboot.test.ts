@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   identifyProcess,
   listCgroupProcesses,
@@ -22,16 +22,10 @@ import {
   startContainer,
 } from './harness/pod.ts';
 import { conmonsOf } from './harness/services.ts';
-import { type Stack, startStack } from './harness/stack.ts';
+import { stackForTests } from './harness/stack-for-tests.ts';
 import { until } from './harness/until.ts';
 
-let stack: Stack;
-before(async () => {
-  stack = await startStack();
-});
-after(async () => {
-  await stack[Symbol.asyncDispose]();
-});
+const stack = await stackForTests();
 
 const statusOf = async (containerId: string) =>
   (await stack.runtime.containerStatus({ containerId })).status ?? assert.fail('no status');

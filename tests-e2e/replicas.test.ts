@@ -1,20 +1,14 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { hostOf, leaks } from './harness/host.ts';
 import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
 import { killServices, pidsOf } from './harness/services.ts';
-import { type Stack, startStack } from './harness/stack.ts';
+import { stackForTests } from './harness/stack-for-tests.ts';
 import { until } from './harness/until.ts';
 
-let stack: Stack;
-before(async () => {
-  stack = await startStack({
-    config:
-      '[services]\nreplicas = { "sandbox-service" = 3, "image-service" = 2, "stream-server" = 2 }',
-  });
-});
-after(async () => {
-  await stack[Symbol.asyncDispose]();
+const stack = await stackForTests({
+  config:
+    '[services]\nreplicas = { "sandbox-service" = 3, "image-service" = 2, "stream-server" = 2 }',
 });
 
 test('several instances of each service work on the same pods without harm', async () => {

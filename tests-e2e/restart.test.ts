@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { kindOf, RuntimeError } from '@gantry/errors';
 import { PodSandboxState } from '@gantry/proto';
 import { hostOf, leaks } from './harness/host.ts';
@@ -15,7 +15,7 @@ import {
   startContainer,
 } from './harness/pod.ts';
 import { killServices, pidsOf } from './harness/services.ts';
-import { type Stack, startStack } from './harness/stack.ts';
+import { stackForTests } from './harness/stack-for-tests.ts';
 import { until } from './harness/until.ts';
 
 const everything = [
@@ -26,13 +26,7 @@ const everything = [
   'nats-server',
 ] as const;
 
-let stack: Stack;
-before(async () => {
-  stack = await startStack();
-});
-after(async () => {
-  await stack[Symbol.asyncDispose]();
-});
+const stack = await stackForTests();
 
 /** Waits until every service answers again after its processes were killed. */
 const answers = async () => {

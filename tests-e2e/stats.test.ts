@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { run } from '@gantry/host';
 import {
   podConfig,
@@ -9,19 +9,13 @@ import {
   shellContainer,
   startContainer,
 } from './harness/pod.ts';
-import { type Stack, startStack } from './harness/stack.ts';
+import { stackForTests } from './harness/stack-for-tests.ts';
 import { until } from './harness/until.ts';
 
 const mib = 1024n * 1024n;
 const crictl = process.env['GANTRY_E2E_CRICTL'];
 
-let stack: Stack;
-before(async () => {
-  stack = await startStack();
-});
-after(async () => {
-  await stack[Symbol.asyncDispose]();
-});
+const stack = await stackForTests();
 
 const statsOf = async (containerId: string) => {
   const { stats } = await stack.runtime.containerStats({ containerId });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   podConfig,
   type RunningPod,
@@ -8,15 +8,9 @@ import {
   shellContainer,
   startContainer,
 } from './harness/pod.ts';
-import { type Stack, startStack } from './harness/stack.ts';
+import { stackForTests } from './harness/stack-for-tests.ts';
 
-let stack: Stack;
-before(async () => {
-  stack = await startStack();
-});
-after(async () => {
-  await stack[Symbol.asyncDispose]();
-});
+const stack = await stackForTests();
 
 const mebibyte = 1n << 20n;
 const limits = { memoryLimitInBytes: 64n * mebibyte, cpuShares: 256n };

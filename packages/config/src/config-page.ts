@@ -8,7 +8,7 @@ export function configPage(): string {
   return [
     '# Config',
     '',
-    'Generated from the schema by `gantry config docs`: change `packages/config/src/schema.ts`.',
+    'Generated from the schema by `gantry config docs`: change the schema in `packages/config/src`.',
     '',
     'The file is TOML: `/etc/gantry/config.toml` unless `--config` names another. It needs only the keys that differ from',
     'the defaults; an unknown key is an error, and every fault is told at once. `gantry config default` prints this as a file;',

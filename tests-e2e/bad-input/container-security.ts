@@ -94,6 +94,18 @@ export const security: Readonly<Record<string, readonly [object, Refusal]>> = {
     },
     invalid(/userns_options.*pod/),
   ],
+  'the network of the host, in a pod with its own': [
+    { namespaceOptions: { network: NamespaceMode.NODE } },
+    invalid(/namespace_options\.network: NODE/),
+  ],
+  'the ipc of the host, in a pod with its own': [
+    { namespaceOptions: { ipc: NamespaceMode.NODE } },
+    invalid(/namespace_options\.ipc: NODE/),
+  ],
+  'the processes of the host, in a pod with its own': [
+    { namespaceOptions: { pid: NamespaceMode.NODE } },
+    invalid(/namespace_options\.pid: NODE/),
+  ],
   'an ipc mode that is none': [{ namespaceOptions: { ipc: unheardOf() } }, invalid(/ipc/)],
   'a masked path that is relative': [{ maskedPaths: ['proc/x'] }, invalid(/masked_paths/)],
   'a masked path of a megabyte': [

@@ -18,7 +18,7 @@ import { linuxResources } from './linux-resources.ts';
 import { cleanPath, criMount, propagationOf } from './mounts/cri-mount.ts';
 import { bind, cgroupMount, kernelMounts, shmMount } from './mounts/default-mounts.ts';
 import { mergeMounts } from './mounts/merge-mounts.ts';
-import { containerNamespaces } from './namespaces.ts';
+import { checkHostNamespaces, containerNamespaces } from './namespaces.ts';
 import { oomScoreAdjOf, rlimitsOf } from './process-limits.ts';
 import { resolveUser } from './resolve-user.ts';
 import { seccompOf, seccompRequestOf } from './seccomp/seccomp.ts';
@@ -48,6 +48,7 @@ export function containerSpec(input: ContainerSpecInput): OciSpec {
   const options = security.namespaceOptions ?? pod?.namespaceOptions;
   const userMappings = userMappingsOf(options);
   checkSameMappings(userMappingsOf(pod?.namespaceOptions), userMappings);
+  checkHostNamespaces(options, pod?.namespaceOptions);
   checkSelinux(security.selinuxOptions, input, security.privileged);
   if (security.privileged && pod?.privileged !== true) {
     throw new RuntimeError(

@@ -37,6 +37,9 @@ const podSecure = (securityContext: PodSecurity, changes = {}): Variant => ({
   config: { linux: { securityContext } } as ContainerInit & PodInit,
   changes,
 });
+const onHost = (namespaceOptions: NonNullable<PodSecurity['namespaceOptions']>) => ({
+  sandbox: plainSandbox({ linux: { securityContext: { namespaceOptions } } }),
+});
 const only = (variant: Variant): Effect => ({ without: plain, with: variant });
 const mounted = (more: object): Variant => ({
   config: { mounts: [{ containerPath: '/data', hostPath: '/srv', ...more }] } as ContainerInit &
@@ -192,15 +195,23 @@ export const containerEffects: Readonly<Record<string, Effect>> = {
     without: { changes: privilegedPod },
     with: secure({ privileged: true }, privilegedPod),
   },
-  [`${security}.namespaceOptions.network`]: only(
-    secure({ namespaceOptions: { network: NamespaceMode.NODE } }),
-  ),
+  [`${security}.namespaceOptions.network`]: {
+    without: secure({ namespaceOptions: {} }, onHost({ network: NamespaceMode.NODE })),
+    with: secure(
+      { namespaceOptions: { network: NamespaceMode.NODE } },
+      onHost({ network: NamespaceMode.NODE }),
+    ),
+  },
   [`${security}.namespaceOptions.pid`]: only(
     secure({ namespaceOptions: { pid: NamespaceMode.CONTAINER } }),
   ),
-  [`${security}.namespaceOptions.ipc`]: only(
-    secure({ namespaceOptions: { ipc: NamespaceMode.NODE } }),
-  ),
+  [`${security}.namespaceOptions.ipc`]: {
+    without: secure({ namespaceOptions: {} }, onHost({ ipc: NamespaceMode.NODE })),
+    with: secure(
+      { namespaceOptions: { ipc: NamespaceMode.NODE } },
+      onHost({ ipc: NamespaceMode.NODE }),
+    ),
+  },
   [`${security}.namespaceOptions.targetId`]: only(
     secure(
       { namespaceOptions: { pid: NamespaceMode.TARGET, targetId: 'c0' } },

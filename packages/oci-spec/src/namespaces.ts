@@ -45,6 +45,24 @@ export function containerNamespaces(request: NamespaceRequest): OciNamespace[] {
   ];
 }
 
+/**
+ * Throws `invalid-argument` for a container that asks for a namespace of the
+ * host (NODE) which its pod has not: what a pod is kept from is decided once.
+ */
+export function checkHostNamespaces(
+  container: NamespaceOption | undefined,
+  pod: NamespaceOption | undefined,
+): void {
+  for (const name of ['network', 'ipc', 'pid'] as const) {
+    if (container?.[name] === NamespaceMode.NODE && pod?.[name] !== NamespaceMode.NODE) {
+      throw new RuntimeError(
+        'invalid-argument',
+        `namespace_options.${name}: NODE, in a pod that has not the host's`,
+      );
+    }
+  }
+}
+
 /** Protobuf carries modes that the CRI does not have: none of them may count as another. */
 function checkModes(options: NamespaceOption | undefined): void {
   const { POD, CONTAINER, NODE, TARGET } = NamespaceMode;

@@ -173,7 +173,7 @@ test('requests that contradict themselves are refused, and nothing is left', asy
     [volume(data.name, '/d', { hostPath: '/etc' }), 'invalid-argument', /takes no host_path/],
     [volume(data.name, '/d', { readonly: false }), 'invalid-argument', /must be readonly/],
     [volume(data.name, '/'), 'invalid-argument', /would hide the root/],
-    [volume(data.name, 'relative'), 'invalid-argument', /not absolute/],
+    [volume(data.name, 'relative'), 'invalid-argument', /no absolute path/],
   ] as const) {
     const config = withMounts('refused', 'true', [volume(single.name, '/first'), mount]);
     await assert.rejects(

@@ -45,10 +45,11 @@ export function containerSpec(input: ContainerSpecInput): OciSpec {
   const security =
     input.config.linux?.securityContext ?? create(LinuxContainerSecurityContextSchema);
   const pod = input.sandbox.config.linux?.securityContext;
-  const options = security.namespaceOptions ?? pod?.namespaceOptions;
+  const podOptions = pod?.namespaceOptions;
+  const options = security.namespaceOptions ?? podOptions;
   const userMappings = userMappingsOf(options);
-  checkSameMappings(userMappingsOf(pod?.namespaceOptions), userMappings);
-  checkHostNamespaces(options, pod?.namespaceOptions);
+  checkSameMappings(userMappingsOf(podOptions), userMappings);
+  checkHostNamespaces(options, podOptions);
   checkSelinux(security.selinuxOptions, input, security.privileged);
   if (security.privileged && pod?.privileged !== true) {
     throw new RuntimeError(

@@ -1,6 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import type { Config } from '@gantry/config';
-import { isKind, kindOf, messageOf, RuntimeError } from '@gantry/errors';
+import { type ErrorKind, kindOf, messageOf, RuntimeError } from '@gantry/errors';
 import { writeFileAtomic } from '@gantry/host';
 import type { OciSpec } from '@gantry/oci';
 import { cgroupsPath } from '@gantry/oci-spec';
@@ -188,16 +188,19 @@ function rootSteps(deps: PodStepDeps): readonly Step<PodWork>[] {
   ];
 }
 
+/** What a pull fails with; a full disk, a cancel or damage speak for themselves. */
+const pullFailures: ReadonlySet<ErrorKind> = new Set(['not-found', 'unavailable', 'unknown']);
+
 /** Of the host `localhost` are images that no registry has: our own, and those that were imported. */
 function explainRoot(image: string, cause: unknown): unknown {
-  if (!image.startsWith('localhost/') || isKind(cause, 'canceled')) {
+  const kind = kindOf(cause);
+  if (!image.startsWith('localhost/') || !pullFailures.has(kind)) {
     return cause;
   }
   const remedy = image.startsWith('localhost/gantry/')
     ? 'gantry up makes it when it starts'
     : 'gantry image import brings it';
-  const message = `sandbox image ${image} could not be used. Where it is missing, ${remedy}`;
-  return new RuntimeError(kindOf(cause), message, { cause });
+  return new RuntimeError(kind, `sandbox image ${image} is not there: ${remedy}`, { cause });
 }
 
 function pauseSteps(deps: PodStepDeps): readonly Step<PodWork>[] {

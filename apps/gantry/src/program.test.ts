@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { commands } from './command-table.ts';
@@ -117,4 +117,26 @@ test('a number that is none is refused with its option', (t) => {
   writeFileSync(file, '');
   const { err } = gantry('trace', '--last', '1.5', '--config', file);
   assert.equal(err, 'gantry: --last 1.5: must be a whole number from 1 on\n');
+});
+
+test('config nats makes the account of a node for a server of the operator', (t) => {
+  const dir = testDir(t);
+  const file = join(dir, 'config.toml');
+  const nats = (lines: string) => {
+    writeFileSync(file, `node_name = "node-1"\nstate_dir = "${dir}/state"\n${lines}`);
+    return gantry('config', 'nats', '--config', file);
+  };
+  assert.match(nats('').err, /^gantry: nats\.url is not set: gantry up starts a NATS server/);
+  const url = '[nats]\nurl = "nats://10.0.0.5:4222"\n';
+  assert.match(
+    nats(url).err,
+    /^gantry: nats\.credentials_dir is in .*state, which a reboot empties/,
+  );
+  assert.deepEqual(readdirSync(dir), ['config.toml']);
+
+  const { out, err, code } = nats(`${url}credentials_dir = "${dir}/nats"\n`);
+  assert.equal(code, 0, err);
+  assert.match(out, /^"node-1": \{\n {2}users: \[\n {4}\{ user: "node-1-gateway", password: "/);
+  assert.match(err, /^the credentials of node-1 are in .*\/nats$/m);
+  assert.equal(statSync(join(dir, 'nats')).mode & 0o777, 0o700);
 });

@@ -4,6 +4,11 @@ export type { Answer } from './gather.ts';
 export type { RawHandler, RawHandlers, StreamHandler, UnaryHandler } from './handler.ts';
 export type { CallContext } from './inbound-call.ts';
 export type { BusEvent } from './link.ts';
-export { type NatsConfigOptions, type NatsFiles, writeNatsConfig } from './nats-config.ts';
+export {
+  type NatsConfigOptions,
+  type NatsFiles,
+  natsAccountOf,
+  writeNatsConfig,
+} from './nats-config.ts';
 export { type ServiceName, serviceNames } from './subjects.ts';
 export { type BusClient, busClient, busHandlers, fullMethod, type ServiceImpl } from './typed.ts';

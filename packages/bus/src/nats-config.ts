@@ -43,7 +43,7 @@ export async function writeNatsConfig(options: NatsConfigOptions): Promise<NatsF
   const files: Partial<Record<ServiceName, string>> = {};
   for (const service of serviceNames) {
     const file = join(options.dir, `${service}.json`);
-    users.push(userBlock(options.node, service, await ensureCredentials(file, service)));
+    users.push(userBlock(options.node, service, await ensureCredentials(file, service, service)));
     files[service] = file;
   }
   const configFile = join(options.dir, 'nats-server.conf');
@@ -51,11 +51,35 @@ export async function writeNatsConfig(options: NatsConfigOptions): Promise<NatsF
   return { configFile, credentialsFiles: files as Record<ServiceName, string> };
 }
 
-async function ensureCredentials(file: string, service: ServiceName): Promise<Credentials> {
+/**
+ * The account of one node on a NATS server that serves several, as its config has it: an entry of
+ * `accounts`, which keeps the subjects of nodes apart. Writes the credentials of the node's services
+ * to `dir`, for `nats.credentials_dir`; passwords that are there already stay valid.
+ */
+export async function natsAccountOf(node: string, dir: string): Promise<string> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const users: string[] = [];
+  for (const service of serviceNames) {
+    // Users have names of their own in all of a server.
+    const credentials = await ensureCredentials(
+      join(dir, `${service}.json`),
+      service,
+      `${node}-${service}`,
+    );
+    users.push(userBlock(node, service, credentials));
+  }
+  return [`${JSON.stringify(node)}: {`, '  users: [', ...users, '  ]', '}', ''].join('\n');
+}
+
+async function ensureCredentials(
+  file: string,
+  service: ServiceName,
+  user: string,
+): Promise<Credentials> {
   try {
     const credentials = parseCredentials(await readFile(file, 'utf8'));
-    if (credentials.user !== service || !/^[A-Za-z0-9_-]{16,}$/.test(credentials.password)) {
-      throw new Error(`not the credentials of ${service}`);
+    if (credentials.user !== user || !/^[A-Za-z0-9_-]{16,}$/.test(credentials.password)) {
+      throw new Error(`not the credentials of ${service}, whose user is ${user}`);
     }
     await chmod(file, 0o600);
     return credentials;
@@ -64,7 +88,7 @@ async function ensureCredentials(file: string, service: ServiceName): Promise<Cr
       throw new RuntimeError('failed-precondition', `read NATS credentials ${file}`, { cause });
     }
   }
-  const credentials = { user: service, password: randomBytes(24).toString('base64url') };
+  const credentials = { user, password: randomBytes(24).toString('base64url') };
   await writePrivately(file, `${JSON.stringify(credentials)}\n`);
   return credentials;
 }

@@ -4,12 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect, errors, type NatsConnection } from '@nats-io/transport-node';
+import { connectBus } from './bus.ts';
 import { readCredentials } from './credentials.ts';
+import type { RawHandlers } from './handler.ts';
 import type { BusEvent } from './link.ts';
-import { writeNatsConfig } from './nats-config.ts';
+import { natsAccountOf, writeNatsConfig } from './nats-config.ts';
 import { permissionsOf } from './permissions.ts';
 import { type ServiceName, serviceNames } from './subjects.ts';
-import { startTestNats, type TestNats } from './testing.ts';
+import { startNatsServer, startTestNats, type TestNats } from './testing.ts';
 
 const method = 'runtime.v1.RuntimeService/Version';
 const empty = new Uint8Array(0);
@@ -167,6 +169,42 @@ test('credentials are private and stay valid when they are written again', async
   }
   assert.equal(passwords.size, serviceNames.length);
   assert.equal((await stat(configFile)).mode & 0o777, 0o600);
+});
+
+test('two nodes on one server do not see each other', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'gantry-nats-shared-'));
+  t.after(() => rm(dir, { recursive: true }));
+  for (const node of ['one', 'two']) {
+    const account = await natsAccountOf(node, join(dir, node));
+    assert.equal(await natsAccountOf(node, join(dir, node)), account, 'stays valid');
+    await writeFile(join(dir, `${node}.conf`), account);
+  }
+  const shipped = new URL('../../../deploy/nats/nats-server.conf', import.meta.url);
+  const text = (await readFile(shipped, 'utf8')).replace(/^port: .*$/m, 'port: -1');
+  await writeFile(join(dir, 'nats-server.conf'), text);
+  await writeFile(join(dir, 'accounts.conf'), 'include "one.conf"\ninclude "two.conf"\n');
+
+  const { url } = await startNatsServer(t, join(dir, 'nats-server.conf'));
+  const buses: AsyncDisposable[] = [];
+  t.after(() => Promise.all(buses.map((bus) => bus[Symbol.asyncDispose]())));
+  const connectAs = async (node: string, service: ServiceName, as = node) => {
+    const credentialsFile = join(dir, node, `${service}.json`);
+    const bus = await connectBus({ node: as, service, servers: url, credentialsFile });
+    buses.push(bus);
+    return bus;
+  };
+  const answers = (text: string): RawHandlers =>
+    new Map([['x.Y/Z', { kind: 'unary', handle: () => Promise.resolve(Buffer.from(text)) }]]);
+  for (const node of ['one', 'two']) {
+    const sandbox = await connectAs(node, 'sandbox');
+    await sandbox.serve(answers(`from ${node}`));
+  }
+  const gateway = await connectAs('one', 'gateway');
+  const answer = await gateway.request('sandbox', 'x.Y/Z', Buffer.alloc(0));
+  assert.equal(Buffer.from(answer).toString(), 'from one');
+  // The credentials of one node are of no use for the subjects of another.
+  const stranger = await connectAs('one', 'gateway', 'two');
+  await assert.rejects(stranger.request('sandbox', 'x.Y/Z', Buffer.alloc(0)));
 });
 
 test('broken credentials are told, not replaced', async (t) => {

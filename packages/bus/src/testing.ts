@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RuntimeError } from '@gantry/errors';
 import { type Bus, type BusOptions, connectBus } from './bus.ts';
@@ -78,6 +78,23 @@ export async function startTestNats(
       await portOf(dir, server);
     },
   };
+}
+
+/** Starts nats-server with a config file of the test's own, which leaves the port to it. */
+export async function startNatsServer(
+  t: { after(fn: () => Promise<void>): void },
+  configFile: string,
+): Promise<{ readonly url: string }> {
+  const dir = dirname(configFile);
+  const server = spawn('nats-server', ['--config', configFile, '--ports_file_dir', dir], {
+    stdio: 'ignore',
+  });
+  const exit = once(server, 'exit');
+  t.after(async () => {
+    server.kill('SIGKILL');
+    await exit;
+  });
+  return { url: await portOf(dir, server) };
 }
 
 function startServer(configFile: string): ChildProcess {

@@ -78,6 +78,13 @@ export const stackCommands: readonly CommandEntry[] = [
     load: async () => (await import('../commands/config-check.ts')).configCheck,
   },
   {
+    name: 'config nats',
+    about:
+      "write credentials for a NATS server of yours (nats.url), and print this node's account for its config; see deploy/README.md",
+    examples: ['config nats > node-1.conf'],
+    load: async () => (await import('../commands/config-nats.ts')).configNats,
+  },
+  {
     name: 'config docs',
     about: 'print docs/config.md',
     hidden: true,

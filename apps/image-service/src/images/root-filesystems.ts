@@ -1,4 +1,5 @@
-import { chmod, chown, mkdir, readdir, stat } from 'node:fs/promises';
+import { chmodSync, chownSync, mkdirSync, statSync } from 'node:fs';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isKind, quote, RuntimeError } from '@gantry/errors';
 import type { Digest } from '@gantry/oci';
@@ -75,10 +76,11 @@ export class RootFilesystemStore {
     }
     const own = join(directory, ownerId);
     const [upperDir, workDir] = [join(own, 'upper'), join(own, 'work')];
+    // At once and not on the thread pool, which costs more than they do.
     // Mount tables tell every user of the host where it is.
-    await mkdir(own, { recursive: true, mode: 0o700 });
-    await mkdir(workDir, { recursive: true, mode: 0o700 });
-    await makeUpper(upperDir, lowerDirs[0], options);
+    mkdirSync(own, { recursive: true, mode: 0o700 });
+    mkdirSync(workDir, { recursive: true, mode: 0o700 });
+    makeUpper(upperDir, lowerDirs[0], options);
     return { record, lowerDirs, upperDir, workDir };
   }
 
@@ -135,16 +137,16 @@ export class RootFilesystemStore {
  * overlayfs shows the root with the mode and owner of the upper directory: they
  * must be the image's, as the owner's user namespace has them.
  */
-async function makeUpper(
+function makeUpper(
   upperDir: string,
   lowerDir: string | undefined,
   { uidMappings = [], gidMappings = [] }: PrepareOptions,
-): Promise<void> {
-  const made = await mkdir(upperDir, { recursive: true, mode: 0o755 });
+): void {
+  const made = mkdirSync(upperDir, { recursive: true, mode: 0o755 });
   if (made !== undefined && lowerDir !== undefined) {
-    const { uid, gid, mode } = await stat(lowerDir);
-    await chown(upperDir, shifted(uid, uidMappings), shifted(gid, gidMappings));
-    await chmod(upperDir, mode & 0o7777);
+    const { uid, gid, mode } = statSync(lowerDir);
+    chownSync(upperDir, shifted(uid, uidMappings), shifted(gid, gidMappings));
+    chmodSync(upperDir, mode & 0o7777);
   }
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
+import { createReadStream, readFileSync } from 'node:fs';
+import { mkdir, open, readdir, rename, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
 import { hasCode, syncDirectory } from '@gantry/host';
@@ -38,7 +38,8 @@ export class ContentStore {
   /** The content, checked again; undefined when it is not here or not what its name says. */
   async read(digest: Digest): Promise<Buffer | undefined> {
     try {
-      const bytes = await readFile(this.#pathOf(digest));
+      // They are small, and each turn of the thread pool costs more than the read.
+      const bytes = readFileSync(this.#pathOf(digest));
       return isOf(digest, bytes) ? bytes : undefined;
     } catch (error) {
       if (hasCode(error, 'ENOENT')) {

@@ -32,6 +32,24 @@ test('without a server the registry itself comes last', () => {
   assert.deepEqual(bases('[host."https://m"]'), ['https://m/v2', 'https://registry.example/v2']);
 });
 
+test('a host that is the registry itself is no mirror, and is asked as the file says alone', () => {
+  const seen = (text: string) => parse(text).map(({ base, isUpstream }) => [base.href, isUpstream]);
+  // As containerd's documentation has it for a registry with a CA of its own.
+  for (const server of ['server = "https://registry.example"\n', '']) {
+    const own = seen(`${server}[host."https://registry.example"]\nca = "ca.pem"`);
+    assert.deepEqual(own, [['https://registry.example/v2', true]]);
+  }
+  assert.deepEqual(seen('[host."http://registry.example"]\n[host."https://m"]'), [
+    ['http://registry.example/v2', true],
+    ['https://m/v2', false],
+    ['https://registry.example/v2', true],
+  ]);
+  assert.deepEqual(seen('[host."https://registry.example"]\ncapabilities = ["pull"]'), [
+    ['https://registry.example/v2', true],
+    ['https://registry.example/v2', true],
+  ]);
+});
+
 test('override_path leaves the path alone, and one that ends in v2 is whole', () => {
   assert.deepEqual(
     bases('[host."https://m/custom"]\noverride_path = true\n[host."https://n/x/v2"]'),

@@ -56,17 +56,26 @@ export interface Endpoint {
 
 /**
  * The endpoints that one hosts.toml names: its hosts in the file's order, then
- * its server, or `fallback` where it names none. Throws `failed-precondition` naming the file.
+ * its server, or `fallback`, the registry that the image names, where it names none. A host that is
+ * the registry itself is no mirror, and is not asked once more without what the file says of it.
+ * Throws `failed-precondition` naming the file.
  */
 export function parseHostsToml(text: string, file: string, fallback: URL): Endpoint[] {
   const input = parseToml(text, file);
   const directory = file.slice(0, file.lastIndexOf('/'));
   const { server, host = {}, ...own } = input;
-  const mirrors = Object.entries(host).map(([url, fields]) =>
-    endpointOf(parseUrl(url, file), fields, { directory, file, isUpstream: false }),
-  );
   const upstream = server === undefined || server === '' ? fallback : parseUrl(server, file);
-  return [...mirrors, endpointOf(upstream, own, { directory, file, isUpstream: true })];
+  const registry = [upstream.host, fallback.host];
+  const listed = Object.entries(host).map(([text, fields]) => {
+    const url = parseUrl(text, file);
+    return endpointOf(url, fields, { directory, file, isUpstream: registry.includes(url.host) });
+  });
+  const last = endpointOf(upstream, own, { directory, file, isUpstream: true });
+  return listed.some((endpoint) => standsFor(endpoint, last)) ? listed : [...listed, last];
+}
+
+function standsFor({ base, capabilities }: Endpoint, last: Endpoint): boolean {
+  return base.href === last.base.href && capabilities.has('pull') && capabilities.has('resolve');
 }
 
 /** The endpoint of a registry that no file speaks of. */

@@ -150,3 +150,12 @@ test('without a cgroup, a count or a parent nothing is claimed', (t) => {
   assert.equal(bed.wasKilled('a'), false);
   assert.equal(bed.wasKilled('old'), false, 'its launch was recorded by an earlier version');
 });
+
+test('figures that can not be read hold up no end', (t) => {
+  const bed = makeBed(t);
+  bed.create('a');
+  // A directory in the place of the file: EISDIR, as anything else but ENOENT.
+  bed.remove('a');
+  bed.write(join(bed.scope('a'), 'memory.events', 'x'), '');
+  assert.equal(bed.wasKilled('a'), false);
+});

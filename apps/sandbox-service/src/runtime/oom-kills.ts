@@ -1,6 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { isMissing } from '../errno.ts';
 
 /** The code of a process that SIGKILL ended, which is how the kernel frees memory. */
 const killedCode = 137;
@@ -143,16 +142,9 @@ export class OomKills {
     try {
       const text = readFileSync(join(this.#cgroupRoot, file), 'utf8');
       return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
-    } catch (error) {
-      // A cgroup that goes while it is read says so with ENODEV.
-      if (isMissing(error) || isGoing(error)) {
-        return undefined;
-      }
-      throw error;
+    } catch {
+      // Mostly it is gone. Whatever it is, that a container has ended must be recorded.
+      return undefined;
     }
   }
-}
-
-function isGoing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENODEV';
 }

@@ -45,7 +45,8 @@ export async function imageExport(invocation: Invocation): Promise<void> {
 function told(image: ExportedImage): string {
   const name = image.names.join(', ') || '<none>';
   if (image.exact) {
-    return `${name}  ${shortId(image.id)}: as it came, manifest ${image.manifestDigest}`;
+    const as = image.manifestDigest === '' ? '' : `, manifest ${image.manifestDigest}`;
+    return `${name}  ${shortId(image.id)}: as it came${as}`;
   }
   const manifest =
     image.manifestDigest === '' ? '' : `, under a new manifest ${image.manifestDigest}`;

@@ -61,3 +61,10 @@ test('lines are painted over, cut to the terminal, and taken away', () => {
   }
   assert.equal(written, 'abcd\nx\n\x1b[2A\x1b[Jy\n\x1b[1A\x1b[J');
 });
+
+test('a terminal that does not know its size shows every line', () => {
+  let written = '';
+  const terminal = { write: (text: string) => (written += text), columns: 0, rows: 0 };
+  new Repainter(terminal as never).paint(['abcdefgh', 'x', 'y']);
+  assert.equal(written, 'abcdefgh\nx\ny\n');
+});

@@ -9,9 +9,10 @@ export class Repainter implements Disposable {
     this.#terminal = terminal;
   }
 
-  /** Replaces what was painted before; what does not fit the terminal is cut. */
+  /** Replaces what was painted before; what does not fit the terminal is cut. One that says 0 does not know its size. */
   paint(lines: readonly string[]): void {
-    const { columns, rows } = this.#terminal;
+    const columns = this.#terminal.columns || 80;
+    const rows = this.#terminal.rows || 24;
     const fitting = lines.slice(0, Math.max(1, rows - 1)).map((line) => line.slice(0, columns - 1));
     this.#terminal.write(`${this.#erase()}${fitting.map((line) => `${line}\n`).join('')}`);
     this.#painted = fitting.length;

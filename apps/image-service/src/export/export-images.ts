@@ -1,4 +1,4 @@
-import { messageOf, quote, RuntimeError } from '@gantry/errors';
+import { quote, RuntimeError } from '@gantry/errors';
 import { type Digest, formatReference, parseReference } from '@gantry/oci';
 import type { ImageStore } from '../images/image-store.ts';
 import { kindOfFault } from '../layers/tree-writer.ts';
@@ -109,8 +109,6 @@ async function naming<T>(
     return await work();
   } catch (error) {
     signal.throwIfAborted();
-    throw new RuntimeError(kindOfFault(error), `export ${quote(text)}: ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw new RuntimeError(kindOfFault(error), `export ${quote(text)}`, { cause: error });
   }
 }

@@ -1,5 +1,3 @@
-import { messageOf } from '@gantry/errors';
-
 /** The pod's annotation that names plugins without which its containers are not created. */
 const annotation = 'required-plugins.noderesource.dev';
 
@@ -24,7 +22,7 @@ async function parseNames(key: string, text: string): Promise<readonly string[]>
   try {
     value = parse(text, { maxAliasCount: 0 });
   } catch (cause) {
-    throw new Error(`annotation ${key}: not a list: ${messageOf(cause)}`, { cause });
+    throw new Error(`annotation ${key}: not a list`, { cause });
   }
   if (!Array.isArray(value) || !value.every((name) => typeof name === 'string')) {
     throw new Error(`annotation ${key}: must be a list of names`);

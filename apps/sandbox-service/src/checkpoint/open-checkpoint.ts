@@ -1,6 +1,6 @@
 import { lstat, mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { kindOf, messageOf, RuntimeError } from '@gantry/errors';
+import { kindOf, RuntimeError } from '@gantry/errors';
 import { object, optional, safeParse, string } from 'valibot';
 import { isMissing } from '../errno.ts';
 import type { Paths } from '../paths.ts';
@@ -57,7 +57,7 @@ export async function openCheckpoint(
     };
   } catch (cause) {
     const kind = options.signal?.aborted === true ? kindOf(cause) : 'invalid-argument';
-    throw new RuntimeError(kind, `${archive} is no checkpoint: ${messageOf(cause)}`, { cause });
+    throw new RuntimeError(kind, `${archive} is no checkpoint`, { cause });
   }
 }
 

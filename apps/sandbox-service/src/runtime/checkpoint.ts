@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { kindOf, messageOf, RuntimeError } from '@gantry/errors';
+import { messageOf, RuntimeError } from '@gantry/errors';
 import { findTool, missingTool, run } from '@gantry/host';
 import { isMissing } from '../errno.ts';
 import type { CallOptions, RuntimeHandler } from '../ports.ts';
@@ -44,7 +44,7 @@ export async function checkpoint(
   } catch (error) {
     // A runtime that was killed half-way leaves the container frozen.
     await runOci(handler, root, ['resume', id]).catch(() => undefined);
-    throw new RuntimeError(kindOf(error), messageOf(error), { cause: error });
+    throw error;
   }
 }
 

@@ -43,7 +43,7 @@ export async function withCdiDevices(
     if (faults.length === 0 || !(cause instanceof RuntimeError)) {
       throw cause;
     }
-    throw new RuntimeError(cause.kind, `${messageOf(cause)} (${faults.join('; ')})`, { cause });
+    throw new RuntimeError(cause.kind, `${messageOf(cause)} (${faults.join('; ')})`);
   }
 }
 

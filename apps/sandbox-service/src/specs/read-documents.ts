@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { messageOf, RuntimeError } from '@gantry/errors';
+import { RuntimeError } from '@gantry/errors';
 import { isMissing } from '../errno.ts';
 
 export interface Document {
@@ -47,9 +47,7 @@ async function readDocument(path: string, name: string): Promise<Document | unde
     if (isMissing(cause)) {
       return undefined;
     }
-    const fault = new RuntimeError('failed-precondition', `${path}: ${messageOf(cause)}`, {
-      cause,
-    });
+    const fault = new RuntimeError('failed-precondition', path, { cause });
     return { path, name, content: undefined, fault };
   }
 }

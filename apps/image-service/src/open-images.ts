@@ -119,6 +119,7 @@ export async function openImages(options: OpenOptions): Promise<Images> {
     progressTimeoutMs: config.images.pull_progress_timeout_ms,
     backoffMs,
     known: new KnownAnswers(clock),
+    plainHosts: new Set<string>(),
     cached: (digest: Parameters<ContentStore['read']>[0]) => content.read(digest),
   };
   const puller = new ImagePuller({

@@ -4,6 +4,7 @@ import type { Credentials } from '../ports.ts';
 import { type Challenge, parseChallenge } from './challenge.ts';
 import { type HttpClient, type HttpOptions, readBody } from './http.ts';
 import type { Asker, KnownAnswers } from './known-answers.ts';
+import { wordsOf } from './registry-error.ts';
 
 const maxTokenBytes = 1 << 20;
 const tokenAnswer = looseObject({
@@ -100,14 +101,21 @@ export class Authorizer {
             },
             options,
           );
-    const body = await readBody(answer, maxTokenBytes);
     if (answer.status !== 200) {
+      const said = await wordsOf(answer, this.secrets());
       throw new RuntimeError(
         'unauthenticated',
-        `token server ${realm.host} answered ${answer.status}: check the credentials`,
+        `token server ${realm.host} answered ${answer.status}${said}: check the credentials`,
       );
     }
-    return parseToken(body, realm.host);
+    return parseToken(await readBody(answer, maxTokenBytes), realm.host);
+  }
+
+  /** What no error may hold, whoever says it: the credentials, and the Authorization header that was made of them. */
+  secrets(authorization = basicOf(this.#credentials)): string[] {
+    const { password = '', identityToken = '', registryToken = '' } = this.#credentials ?? {};
+    const sent = authorization?.split(' ')[1] ?? '';
+    return [password, identityToken, registryToken, sent];
   }
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isKind } from '@gantry/errors';
+import { hasCode } from '@gantry/host';
 import { withSpan } from '@gantry/telemetry';
 import type { Credentials } from '../ports.ts';
 import { Authorizer } from './authorizer.ts';
@@ -7,6 +8,7 @@ import type { Endpoint } from './hosts-toml.ts';
 import { type HttpAnswer, HttpClient, type HttpOptions } from './http.ts';
 import type { KnownAnswers } from './known-answers.ts';
 import { RegistryError, registryError } from './registry-error.ts';
+import { WrongSchemeError, withAdvice } from './wrong-scheme.ts';
 
 export interface EndpointOptions {
   /** `library/busybox`. */
@@ -16,6 +18,8 @@ export interface EndpointOptions {
   readonly credentials: Credentials | undefined;
   /** What earlier pulls have found out. */
   readonly known: KnownAnswers;
+  /** Hosts (with their ports) that could speak TLS, and have turned out not to. */
+  readonly plainHosts: Set<string>;
   /** First pause between tries, doubled each time. */
   readonly backoffMs: number;
 }
@@ -23,21 +27,35 @@ export interface EndpointOptions {
 const maxTries = 4;
 const longestRetryAfterMs = 60_000;
 
-/** Asks one endpoint for things of one repository: auth, retries, words for its errors. */
+/** How an endpoint is spoken to: by HTTPS, or without. */
+interface Way {
+  readonly base: URL;
+  readonly http: HttpClient;
+  readonly authorizer: Authorizer;
+}
+
+interface Wanted {
+  readonly path: string;
+  /** For errors: `fetch manifest v1`. */
+  readonly what: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly options: HttpOptions;
+}
+
+/** Asks one endpoint for things of one repository: scheme, auth, retries, words for its errors. */
 export class EndpointClient {
   readonly endpoint: Endpoint;
   readonly #options: EndpointOptions;
-  readonly #http: HttpClient;
-  readonly #authorizer: Authorizer;
+  readonly #way: Way;
+  /** Where the other is of no use. */
+  readonly #plainWay: Way | undefined;
 
   constructor(endpoint: Endpoint, options: EndpointOptions) {
+    const { base, plainBase } = endpoint;
     this.endpoint = endpoint;
     this.#options = options;
-    this.#http = new HttpClient(endpoint);
-    // Credentials are for the registry that the image is named after, not for whoever mirrors it.
-    const credentials = endpoint.isUpstream ? options.credentials : undefined;
-    const asker = { base: endpoint.base, repository: options.repository, credentials };
-    this.#authorizer = new Authorizer(this.#http, asker, options.known);
+    this.#way = wayTo(base, endpoint, options);
+    this.#plainWay = plainBase === undefined ? undefined : wayTo(plainBase, endpoint, options);
   }
 
   /**
@@ -55,9 +73,12 @@ export class EndpointClient {
       try {
         const attributes = { 'server.address': this.endpoint.base.host, 'url.path': path, attempt };
         return await withSpan('registry.get', attributes, () =>
-          this.#getOnce(path, what, headers, options),
+          this.#getOnce({ path, what, headers, options }),
         );
       } catch (error) {
+        if (error instanceof WrongSchemeError) {
+          throw withAdvice(error, this.endpoint);
+        }
         if (attempt === maxTries || options.signal.aborted || !isWorthAnotherTry(error)) {
           throw error;
         }
@@ -67,42 +88,97 @@ export class EndpointClient {
     }
   }
 
-  async #getOnce(
-    path: string,
-    what: string,
-    headers: Readonly<Record<string, string>>,
-    options: HttpOptions,
+  async #getOnce(wanted: Wanted): Promise<HttpAnswer> {
+    const plainWay = this.#plainWay;
+    if (plainWay === undefined) {
+      return this.#getBy(this.#way, wanted);
+    }
+    const { plainHosts } = this.#options;
+    const { host } = this.endpoint.base;
+    if (plainHosts.has(host)) {
+      try {
+        return await this.#getBy(plainWay, wanted);
+      } catch (error) {
+        if (error instanceof RegistryError) {
+          throw error;
+        }
+        // Another server may be there by now: the next try looks again, or this one where it says so.
+        plainHosts.delete(host);
+        if (!(error instanceof WrongSchemeError)) {
+          throw error;
+        }
+      }
+    }
+    try {
+      return await this.#getBy(this.#way, wanted);
+    } catch (error) {
+      if (!this.#speaksNoTls(error)) {
+        throw error;
+      }
+    }
+    try {
+      const answer = await this.#getBy(plainWay, wanted);
+      plainHosts.add(host);
+      return answer;
+    } catch (error) {
+      if (error instanceof RegistryError) {
+        plainHosts.add(host);
+      }
+      throw error;
+    }
+  }
+
+  #speaksNoTls(error: unknown): boolean {
+    const { base, plainBase } = this.endpoint;
+    if (error instanceof WrongSchemeError) {
+      return error.url.host === base.host && error.speaks === 'http';
+    }
+    // Without a port in its name it may be at that of HTTP.
+    return base.port === '' && plainBase?.port === '' && hasCode(error, 'ECONNREFUSED');
+  }
+
+  async #getBy(
+    { base, http, authorizer }: Way,
+    { path, what, headers, options }: Wanted,
   ): Promise<HttpAnswer> {
-    const url = this.#urlOf(path);
+    const url = this.#urlOf(base, path);
     for (let isRetry = false; ; isRetry = true) {
-      const authorization = await this.#authorizer.current();
-      const answer = await this.#http.send(
+      const authorization = await authorizer.current();
+      const answer = await http.send(
         { url, headers: { ...headers, ...(authorization === undefined ? {} : { authorization }) } },
         options,
       );
       if (answer.status >= 200 && answer.status < 300) {
-        await this.#authorizer.worked();
+        await authorizer.worked();
         return answer;
       }
       const challenge = answer.headers['www-authenticate'];
-      if (answer.status === 401 && !isRetry && (await this.#authorizer.meet(challenge, options))) {
+      if (answer.status === 401 && !isRetry && (await authorizer.meet(challenge, options))) {
         answer.body.resume();
         continue;
       }
       const retryAfterMs = parseRetryAfter(answer.headers['retry-after'], Date.now());
-      const error = await registryError(answer, what);
+      const error = await registryError(answer, what, authorizer.secrets(authorization));
       throw retryAfterMs === undefined ? error : Object.assign(error, { retryAfterMs });
     }
   }
 
-  #urlOf(path: string): URL {
-    const url = new URL(this.endpoint.base);
+  #urlOf(base: URL, path: string): URL {
+    const url = new URL(base);
     url.pathname = `${url.pathname}/${this.#options.repository}/${path}`;
     if (!this.endpoint.isUpstream) {
       url.searchParams.set('ns', this.#options.registry);
     }
     return url;
   }
+}
+
+function wayTo(base: URL, endpoint: Endpoint, options: EndpointOptions): Way {
+  const { repository, known } = options;
+  // Credentials are for the registry that the image is named after, not for whoever mirrors it.
+  const credentials = endpoint.isUpstream ? options.credentials : undefined;
+  const http = new HttpClient({ ...endpoint, base });
+  return { base, http, authorizer: new Authorizer(http, { base, repository, credentials }, known) };
 }
 
 const refusals = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN']);

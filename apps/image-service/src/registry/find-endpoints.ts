@@ -1,16 +1,15 @@
 import { readFile } from 'node:fs/promises';
-import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
 import { hasCode } from '@gantry/host';
-import { type Endpoint, parseHostsToml, plainEndpoint } from './hosts-toml.ts';
+import { type Endpoint, parseHostsToml, plainEndpoint, type Upstream } from './hosts-toml.ts';
 
 /**
  * Which servers to ask for images of `host`, in order. The directory is looked
  * at anew at each call, so that a change needs no restart.
  */
 export async function findEndpoints(directory: string, host: string): Promise<Endpoint[]> {
-  const upstream = defaultUrl(host);
+  const upstream = upstreamOf(host);
   for (const name of directoryNames(host)) {
     const file = join(directory, name, 'hosts.toml');
     const text = directory === '' ? undefined : await readOrNothing(file);
@@ -18,7 +17,8 @@ export async function findEndpoints(directory: string, host: string): Promise<En
       return parseHostsToml(text, file, upstream);
     }
   }
-  return [plainEndpoint(upstream)];
+  const file = join(directory || '<images.registry_config_path>', host, 'hosts.toml');
+  return [plainEndpoint(upstream, file)];
 }
 
 /** In containerd's order: `host_5000_` (for file systems without colons), `host:5000`, `_default`. */
@@ -28,20 +28,22 @@ function directoryNames(host: string): string[] {
   return [...encoded, host, '_default'];
 }
 
-function defaultUrl(host: string): URL {
-  const server = host === 'docker.io' ? 'registry-1.docker.io' : host;
-  return new URL(`${isLoopback(server) ? 'http' : 'https'}://${server}`);
+/**
+ * A registry is asked by HTTPS; only one on this very host is spoken to in plain HTTP without being
+ * told so: where its port is that of HTTP, or where it speaks no TLS.
+ */
+function upstreamOf(host: string): Upstream {
+  const url = new URL(`https://${host === 'docker.io' ? 'registry-1.docker.io' : host}`);
+  const isLocal = isLoopback(url.hostname);
+  if (!isLocal || /:443$/.test(host)) {
+    return { url, isLocal };
+  }
+  const plainUrl = new URL(`http://${host}`);
+  return /:80$/.test(host) ? { url: plainUrl, isLocal } : { url, plainUrl, isLocal };
 }
 
-/** Only a registry on this very host is spoken to in plain HTTP without being told so. */
-function isLoopback(host: string): boolean {
-  const { hostname, port } = new URL(`https://${host}`);
-  // An omitted port of https means 443.
-  if (port === '' && /:443$/.test(host)) {
-    return false;
-  }
-  const bare = hostname.replace(/^\[|\]$/g, '');
-  return bare === 'localhost' || /^127(\.\d+){3}$/.test(bare) || (isIPv6(bare) && bare === '::1');
+function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d+){3}$/.test(hostname);
 }
 
 async function readOrNothing(file: string): Promise<string | undefined> {

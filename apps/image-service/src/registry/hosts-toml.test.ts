@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { findEndpoints } from './find-endpoints.ts';
 import { parseHostsToml } from './hosts-toml.ts';
 
-const fallback = new URL('https://registry.example');
+const fallback = { url: new URL('https://registry.example'), isLocal: false };
 const parse = (text: string) => parseHostsToml(text, '/etc/certs.d/r/hosts.toml', fallback);
 const bases = (text: string) => parse(text).map(({ base }) => base.href);
 
@@ -125,18 +125,35 @@ test('the directory of a host is found under its names, then the default', async
   assert.equal(await first('other.example'), 'other.example');
 });
 
-for (const [host, base] of [
+test('a plain URL with settings for TLS and a port is asked by HTTPS first', () => {
+  const ways = (text: string) =>
+    parse(text).map(({ base, plainBase }) => [base.href, plainBase?.href]);
+  const last = ['https://registry.example/v2', undefined];
+  for (const setting of ['skip_verify = true', 'ca = "ca.pem"', 'client = "c.pem"']) {
+    assert.deepEqual(ways(`[host."http://m:5000"]\n${setting}`), [
+      ['https://m:5000/v2', 'http://m:5000/v2'],
+      last,
+    ]);
+    assert.deepEqual(ways(`[host."http://m"]\n${setting}`), [['http://m/v2', undefined], last]);
+  }
+  assert.deepEqual(ways('[host."http://m:5000"]'), [['http://m:5000/v2', undefined], last]);
+});
+
+for (const [host, base, plainBase] of [
   ['docker.io', 'https://registry-1.docker.io/v2'],
   ['registry.example', 'https://registry.example/v2'],
-  ['localhost:5000', 'http://localhost:5000/v2'],
-  ['127.0.0.1:5000', 'http://127.0.0.1:5000/v2'],
-  ['[::1]:5000', 'http://[::1]:5000/v2'],
+  ['localhost', 'https://localhost/v2', 'http://localhost/v2'],
+  ['localhost:5000', 'https://localhost:5000/v2', 'http://localhost:5000/v2'],
+  ['127.0.0.1:5000', 'https://127.0.0.1:5000/v2', 'http://127.0.0.1:5000/v2'],
+  ['[::1]:5000', 'https://[::1]:5000/v2', 'http://[::1]:5000/v2'],
   ['127.0.0.1:443', 'https://127.0.0.1/v2'],
+  ['127.0.0.1:80', 'http://127.0.0.1/v2'],
   ['localhost.example', 'https://localhost.example/v2'],
   ['10.0.0.1:5000', 'https://10.0.0.1:5000/v2'],
 ] as const) {
-  test(`${host} without a file is asked at ${base}`, async () => {
+  test(`${host} without a file is asked at ${base}, or ${plainBase}`, async () => {
     const [endpoint] = await findEndpoints('', host);
-    assert.equal(endpoint?.base.href, base);
+    assert.deepEqual([endpoint?.base.href, endpoint?.plainBase?.href], [base, plainBase]);
+    assert.equal(endpoint?.isLocal, /^(localhost|127[.\d]+|\[::1\])(:\d+)?$/.test(host));
   });
 }

@@ -42,16 +42,35 @@ type HostFields = Omit<InferOutput<typeof schema>, 'server' | 'host'>;
 export interface Endpoint {
   /** `https://mirror.example:5000/v2`, without a slash at the end. */
   readonly base: URL;
+  /** Asked there instead where the server turns out to speak no TLS; undefined where `base` alone will do. */
+  readonly plainBase?: URL;
+  /** Where it is said which scheme it has, or could be. */
+  readonly source: EndpointSource;
   readonly capabilities: ReadonlySet<'pull' | 'resolve' | 'push'>;
   /** PEM files of further certificate authorities. */
   readonly caFiles: readonly string[];
   /** PEM files of client certificates; the key may stand in the same file. */
   readonly clientFiles: readonly { readonly cert: string; readonly key: string }[];
   readonly skipVerify: boolean;
+  /** On this very host: its own certificate proves nothing, and may be anybody's. */
+  readonly isLocal: boolean;
   readonly headers: Readonly<Record<string, string | string[]>>;
   readonly dialTimeoutMs?: number;
   /** The registry itself and no mirror: what it asks credentials for. */
   readonly isUpstream: boolean;
+}
+
+export interface EndpointSource {
+  readonly file: string;
+  /** As `server`, not as a table of `host`. */
+  readonly isServer: boolean;
+}
+
+/** The registry that an image names, where no file says how to ask it. */
+export interface Upstream extends Pick<Endpoint, 'isLocal'> {
+  readonly url: URL;
+  /** To be asked instead where it speaks no TLS. */
+  readonly plainUrl?: URL;
 }
 
 /**
@@ -60,27 +79,29 @@ export interface Endpoint {
  * the registry itself is no mirror, and is not asked once more without what the file says of it.
  * Throws `failed-precondition` naming the file.
  */
-export function parseHostsToml(text: string, file: string, fallback: URL): Endpoint[] {
+export function parseHostsToml(text: string, file: string, fallback: Upstream): Endpoint[] {
   const input = parseToml(text, file);
   const directory = file.slice(0, file.lastIndexOf('/'));
   const { server, host = {}, ...own } = input;
-  const upstream = server === undefined || server === '' ? fallback : parseUrl(server, file);
-  const registry = [upstream.host, fallback.host];
+  const upstream = server === undefined || server === '' ? fallback : parseUpstream(server, file);
+  const registry = [upstream.url.host, fallback.url.host];
   const listed = Object.entries(host).map(([text, fields]) => {
-    const url = parseUrl(text, file);
-    return endpointOf(url, fields, { directory, file, isUpstream: registry.includes(url.host) });
+    const stated = parseUpstream(text, file);
+    const isUpstream = registry.includes(stated.url.host);
+    return endpointOf(stated, fields, { directory, file, isUpstream, isServer: false });
   });
-  const last = endpointOf(upstream, own, { directory, file, isUpstream: true });
+  const last = endpointOf(upstream, own, { directory, file, isUpstream: true, isServer: true });
   return listed.some((endpoint) => standsFor(endpoint, last)) ? listed : [...listed, last];
 }
 
 function standsFor({ base, capabilities }: Endpoint, last: Endpoint): boolean {
-  return base.href === last.base.href && capabilities.has('pull') && capabilities.has('resolve');
+  const isSame = base.href === last.base.href || base.href === last.plainBase?.href;
+  return isSame && capabilities.has('pull') && capabilities.has('resolve');
 }
 
-/** The endpoint of a registry that no file speaks of. */
-export function plainEndpoint(url: URL): Endpoint {
-  return endpointOf(url, {}, { directory: '/', file: '', isUpstream: true });
+/** The endpoint of a registry that no file speaks of; `file` is the one that would. */
+export function plainEndpoint(upstream: Upstream, file: string): Endpoint {
+  return endpointOf(upstream, {}, { directory: '/', file, isUpstream: true, isServer: true });
 }
 
 function parseToml(text: string, file: string): InferOutput<typeof schema> {
@@ -99,31 +120,30 @@ function parseToml(text: string, file: string): InferOutput<typeof schema> {
 }
 
 /** As containerd, a host without scheme is meant to be https. */
-function parseUrl(text: string, file: string): URL {
+function parseUpstream(text: string, file: string): Upstream {
   const url = URL.parse(/^https?:\/\//i.test(text) ? text : `https://${text}`);
   if (url === null) {
     throw new RuntimeError('failed-precondition', `parse ${file}: "${text}" is no URL`);
   }
-  return url;
+  return { url, isLocal: false };
 }
 
 interface Context {
   readonly directory: string;
   readonly file: string;
   readonly isUpstream: boolean;
+  readonly isServer: boolean;
 }
 
-function endpointOf(url: URL, fields: HostFields, context: Context): Endpoint {
-  const base = new URL(url);
-  base.search = '';
-  const path = base.pathname.replace(/\/+$/, '');
-  const isWhole = fields.override_path === true || path.endsWith('/v2');
-  base.pathname = isWhole ? path : `${path}/v2`;
+function endpointOf(upstream: Upstream, fields: HostFields, context: Context): Endpoint {
+  const { url, plainUrl } = eitherScheme(upstream, fields);
   const resolve = (path: string): string =>
     isAbsolute(path) ? path : join(context.directory, path);
   const dialTimeoutMs = parseDuration(fields.dial_timeout, context.file);
   return {
-    base,
+    base: baseOf(url, fields),
+    ...(plainUrl === undefined ? {} : { plainBase: baseOf(plainUrl, fields) }),
+    source: { file: context.file, isServer: context.isServer },
     capabilities: new Set(fields.capabilities ?? ['pull', 'resolve', 'push']),
     caFiles: listOf(fields.ca).map(resolve),
     clientFiles: clientsOf(fields.client).map(([cert, key]) => ({
@@ -131,12 +151,34 @@ function endpointOf(url: URL, fields: HostFields, context: Context): Endpoint {
       key: resolve(key),
     })),
     skipVerify: fields.skip_verify ?? false,
+    isLocal: upstream.isLocal,
     headers: Object.fromEntries(
       Object.entries(fields.header ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
     ),
     ...(dialTimeoutMs === undefined ? {} : { dialTimeoutMs }),
     isUpstream: context.isUpstream,
   };
+}
+
+function baseOf(url: URL, { override_path }: HostFields): URL {
+  const base = new URL(url);
+  base.search = '';
+  const path = base.pathname.replace(/\/+$/, '');
+  const isWhole = override_path === true || path.endsWith('/v2');
+  base.pathname = isWhole ? path : `${path}/v2`;
+  return base;
+}
+
+/** As containerd, a plain URL with settings for TLS is asked by TLS first, unless its port leaves no doubt. */
+function eitherScheme(upstream: Upstream, fields: HostFields): Upstream {
+  const { ca, client, skip_verify } = fields;
+  const { protocol, port } = upstream.url;
+  if (protocol !== 'http:' || port === '' || (ca ?? client ?? skip_verify) === undefined) {
+    return upstream;
+  }
+  const url = new URL(upstream.url);
+  url.protocol = 'https:';
+  return { ...upstream, url, plainUrl: upstream.url };
 }
 
 function listOf(value: string | string[] | undefined): string[] {

@@ -4,6 +4,7 @@ import { request as requestHttps } from 'node:https';
 import { RuntimeError } from '@gantry/errors';
 import type { Endpoint } from './hosts-toml.ts';
 import { StalledError, silent } from './pace.ts';
+import { schemeOfFault, WrongSchemeError } from './wrong-scheme.ts';
 
 export interface HttpRequest {
   readonly method?: 'GET' | 'HEAD' | 'POST';
@@ -142,7 +143,7 @@ export class HttpClient {
       outgoing.on('error', (error) => {
         clearTimeout(dial);
         clearTimeout(headers);
-        reject(signal.aborted ? (signal.reason as Error) : plainError(error));
+        reject(signal.aborted ? (signal.reason as Error) : plainError(error, request.url));
       });
       outgoing.end(request.body);
     });
@@ -162,10 +163,12 @@ export class HttpClient {
   async #tlsOptions(origin: string) {
     this.#tls ??= readTlsFiles(this.#endpoint);
     const { ca, cert, key } = await this.#tls;
+    const { base, skipVerify, isLocal } = this.#endpoint;
+    const isOwn = origin === base.origin;
     return {
-      rejectUnauthorized: !this.#endpoint.skipVerify,
+      rejectUnauthorized: !(skipVerify || (isLocal && isOwn)),
       ...(ca === undefined ? {} : { ca }),
-      ...(origin === this.#endpoint.base.origin && cert !== undefined ? { cert, key } : {}),
+      ...(isOwn && cert !== undefined ? { cert, key } : {}),
     };
   }
 }
@@ -174,8 +177,12 @@ export class HttpClient {
  * Of a host with several addresses, the first failure stands for all. What OpenSSL says is cut to what
  * tells of the peer, and Node's advice on its own options left out.
  */
-function plainError(error: Error): Error {
+function plainError(error: Error, url: URL): Error {
   const [first = error] = error instanceof AggregateError ? (error.errors as Error[]) : [];
+  const speaks = schemeOfFault(first, url);
+  if (speaks !== undefined) {
+    return new WrongSchemeError(speaks, url);
+  }
   if ('reason' in first && 'library' in first) {
     return Object.assign(new Error(`TLS: ${String(first.reason)}`), codeOf(first));
   }

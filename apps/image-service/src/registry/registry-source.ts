@@ -40,6 +40,8 @@ export interface RegistryOptions {
   readonly backoffMs: number;
   /** What has met the challenges of registries lately. */
   readonly known: KnownAnswers;
+  /** As EndpointOptions has it. */
+  readonly plainHosts: Set<string>;
   /** A document that is in the content store already, so that it need not be fetched. */
   readonly cached?: (digest: Digest) => Promise<Buffer | undefined>;
   /** Told of hosts that were of no use where others are asked instead: so that somebody knows. */
@@ -284,6 +286,7 @@ export class RegistrySource implements ImageSource {
           credentials: this.#credentials,
           backoffMs: this.#options.backoffMs,
           known: this.#options.known,
+          plainHosts: this.#options.plainHosts,
         }),
     );
   }

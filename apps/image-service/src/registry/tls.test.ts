@@ -1,33 +1,22 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { request as requestHttp } from 'node:http';
 import { createServer } from 'node:https';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { findTool } from '@gantry/host';
+import { cannotCertify, makeCertificate } from '../testing/test-certificate.ts';
 import { makeImage } from '../testing/test-image.ts';
-import { signal, startImages, temporaryDirectory } from '../testing/test-images.ts';
+import { signal, startImages } from '../testing/test-images.ts';
 import { cannotRun, startRegistry } from '../testing/test-registry.ts';
 
-const skip = cannotRun || (findTool('openssl') === undefined && 'needs the Debian package openssl');
+const skip = cannotRun || cannotCertify;
 const image = makeImage({ layers: [[{ path: 'f', data: 'x' }]] });
 
 /** A TLS server with a certificate of its own, before a registry. */
 async function startTls(t: TestContext, target: string): Promise<{ host: string; caFile: string }> {
-  const directory = temporaryDirectory(t);
-  const [keyFile, caFile] = [join(directory, 'key.pem'), join(directory, 'ca.pem')];
-  execFileSync(
-    'openssl',
-    [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
-      ...['-days', '2', '-subj', '/CN=test', '-addext', 'subjectAltName=IP:127.0.0.1'],
-      ...['-keyout', keyFile, '-out', caFile],
-    ],
-    { stdio: 'ignore' },
-  );
+  const { keyFile, caFile } = makeCertificate(t);
   const options = { key: readFileSync(keyFile), cert: readFileSync(caFile) };
   const server = createServer(options, (incoming, response) => {
     const onward = requestHttp(`http://${target}${incoming.url}`, {

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { findTool } from '@gantry/host';
+import type { TestCertificate } from './test-certificate.ts';
 import type { TestImage } from './test-image.ts';
 
 export interface TestRegistry {
@@ -15,6 +16,8 @@ export interface TestRegistry {
   readonly host: string;
   push(image: TestImage, repository: string, tag: string): Promise<void>;
   pushManifest(bytes: Buffer, type: string, repository: string, tag: string): Promise<void>;
+  /** Serves the same images by TLS too, at the `127.0.0.1:<port>` that it resolves with. */
+  serveTls(certificate: TestCertificate): Promise<string>;
 }
 
 /** What keeps tests with a registry from running here; false when nothing does. */
@@ -26,12 +29,31 @@ export const cannotRun: string | false =
 /** Starts a real registry on loopback with storage of its own; it ends with the test. */
 export async function startRegistry(t: TestContext): Promise<TestRegistry> {
   const directory = mkdtempSync(join(tmpdir(), 'gantry-registry-'));
-  const port = await freePort();
-  const host = `127.0.0.1:${port}`;
-  const config = join(directory, 'config.yml');
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const host = await serve(t, directory);
+  return {
+    host,
+    push: (image, repository, tag) => push(host, image, repository, tag),
+    pushManifest: (...manifest) => pushManifest(host, ...manifest),
+    serveTls: (certificate) => serve(t, directory, certificate),
+  };
+}
+
+/** A process of the registry on what lies below `directory`; it ends with the test. */
+async function serve(
+  t: TestContext,
+  directory: string,
+  certificate?: TestCertificate,
+): Promise<string> {
+  const host = `127.0.0.1:${await freePort()}`;
+  const tls =
+    certificate === undefined
+      ? ''
+      : `, tls: {certificate: ${certificate.caFile}, key: ${certificate.keyFile}}`;
+  const config = join(directory, certificate === undefined ? 'config.yml' : 'config-tls.yml');
   writeFileSync(
     config,
-    `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${directory}/data}}\nhttp: {addr: "${host}"}\n`,
+    `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${directory}/data}}\nhttp: {addr: "${host}"${tls}}\n`,
   );
   const child = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
   t.after(async () => {
@@ -39,11 +61,11 @@ export async function startRegistry(t: TestContext): Promise<TestRegistry> {
     if (child.exitCode === null && child.signalCode === null) {
       await once(child, 'exit');
     }
-    rmSync(directory, { recursive: true, force: true });
   });
-  await until(async () => (await fetch(`http://${host}/v2/`)).ok);
-  const registry = { host, pushManifest: pushManifest.bind(null, host) };
-  return { ...registry, push: (image, repository, tag) => push(host, image, repository, tag) };
+  // By plain HTTP one that speaks TLS answers 400.
+  const ready = certificate === undefined ? 200 : 400;
+  await until(async () => (await fetch(`http://${host}/v2/`)).status === ready);
+  return host;
 }
 
 async function until(isReady: () => Promise<boolean>): Promise<void> {

@@ -100,7 +100,7 @@ const createIn = (pod: RunningPod) =>
 
 test('RunPodSandbox, killed at every step', async (t) => {
   // Without a pause container there are the files, the namespaces and the network.
-  for (const point of pointsOf('run-pod-sandbox', stack.infra === 'none' ? 8 : 16)) {
+  for (const point of pointsOf('run-pod-sandbox', stack.infra === 'none' ? 10 : 16)) {
     await t.test(point, async () => {
       const config = podConfig(stack, 'crash');
       await dieAt(point, () => stack.runtime.runPodSandbox({ config }));

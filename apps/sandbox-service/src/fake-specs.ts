@@ -20,6 +20,7 @@ export function fakeSpecs(): Specs {
   });
   return {
     pause: (sandbox) => Promise.resolve(spec(sandbox.id)),
+    checkPod: () => Promise.resolve(),
     container: (container) => Promise.resolve({ spec: spec(container.id), stopSignal: 15 }),
     limits: (resources) =>
       Promise.try(linuxResources, resources, {

@@ -39,6 +39,10 @@ export interface Node {
   readonly log?: Logger;
   /** Left out: NRI is disabled. */
   readonly openPlugins?: World['openPlugins'];
+  /** Left out: specs with little in them. */
+  readonly openSpecs?: (
+    deps: Pick<World, 'config' | 'handlers' | 'paths' | 'records'>,
+  ) => World['specs'];
   /** Left out: SELinux is off. */
   readonly selinux?: World['selinux'];
 }
@@ -98,12 +102,15 @@ export async function startOn(t: TestContext, node: Node): Promise<TestService> 
   const { ports, crash } = node.host.instance();
   const paths = new Paths(node.config);
   const records = openRecords(paths.records, 'test');
-  const world: World = {
-    ...ports,
+  const own = {
     config: node.config,
     paths,
     records,
     handlers: new Handlers(node.host.handlers, 'runc'),
+  };
+  const world: World = {
+    ...ports,
+    ...own,
     figures: node.figures,
     clock: () => BigInt(Date.now()) * 1_000_000n,
     log: node.log ?? silent,
@@ -111,6 +118,7 @@ export async function startOn(t: TestContext, node: Node): Promise<TestService> 
     faultPoint: () => undefined,
     version: '1.2.3',
     bootId: node.host.bootId,
+    ...(node.openSpecs && { specs: node.openSpecs(own) }),
     ...(node.openPlugins && { openPlugins: node.openPlugins }),
     ...(node.selinux && { selinux: node.selinux }),
   };

@@ -326,6 +326,8 @@ function writeSysctl({ name, value, file }: SysctlFile, doing: string): void {
       throw error;
     }
     const kind = hasCode(error, 'ENOENT', 'EINVAL', 'ERANGE') ? 'invalid-argument' : 'internal';
-    throw new RuntimeError(kind, `${doing}: set sysctl ${name}=${value}`, { cause: error });
+    throw new RuntimeError(kind, `${doing}: set sysctl ${name}=${value} (${file})`, {
+      cause: error,
+    });
   }
 }

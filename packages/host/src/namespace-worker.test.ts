@@ -111,6 +111,18 @@ test('a failure names the sysctl and leaves nothing', { skip }, async (t) => {
   await worker.createNetns(path);
 });
 
+test('what the kernel refuses is told with its file', { skip }, async (t) => {
+  const { worker, dir } = start(t);
+  for (const [name, value] of [
+    ['net.ipv4.ip_forward', 'nonsense'],
+    ['net.ipv4.no_such_thing', '1'],
+  ] as const) {
+    const refused = worker.createNetns(join(dir, 'pod'), { sysctls: { [name]: value } });
+    const file = `/proc/sys/${name.replaceAll('.', '/')}`;
+    await assert.rejects(refused, (e) => messageOf(e).includes(`${name}=${value} (${file})`));
+  }
+});
+
 test('a path that exists is refused and left alone', { skip }, async (t) => {
   const { worker, dir } = start(t);
   const path = join(dir, 'pod');

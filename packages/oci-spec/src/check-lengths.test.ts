@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { containerSpec, pauseSpec } from './index.ts';
+import { containerSpec, pauseSpec, podSysctls } from './index.ts';
 import { containerInput, pauseInput, plainSandbox } from './testing.ts';
 
 const longest = `/${'p'.repeat(4094)}`;
@@ -29,9 +29,11 @@ test('a sysctl is refused that no kernel takes', () => {
     { [`net.ipv4.${'s'.repeat(4096)}`]: '1' },
     { 'net.ipv4.ip_forward': '1'.repeat(4096) },
   ]) {
-    assert.throws(() => pauseSpec(pauseInput({ sandbox: plainSandbox({ linux: { sysctls } }) })), {
-      kind: 'invalid-argument',
-      message: /^sysctl.* is longer than 4095 bytes$/,
-    });
+    const refused = { kind: 'invalid-argument', message: /^sysctl.* is longer than 4095 bytes$/ };
+    const sandbox = plainSandbox({ linux: { sysctls } });
+    assert.throws(() => pauseSpec(pauseInput({ sandbox })), refused);
+    // And without a pause container.
+    const open = { unprivilegedPorts: true, unprivilegedIcmp: true };
+    assert.throws(() => podSysctls(sandbox.config, open), refused);
   }
 });

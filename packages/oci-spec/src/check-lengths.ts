@@ -13,30 +13,31 @@ const maxPathBytes = 4095;
 export function checkLengths(spec: OciSpec): OciSpec {
   const { process, mounts, linux } = spec;
   const { devices = [], maskedPaths = [], readonlyPaths = [], sysctl = {} } = linux;
-  check('command', process.args[0]);
-  check('working_dir', process.cwd);
-  check('apparmor: profile', process.apparmorProfile);
-  check('cgroup_parent', linux.cgroupsPath);
+  checkLength('command', process.args[0]);
+  checkLength('working_dir', process.cwd);
+  checkLength('apparmor: profile', process.apparmorProfile);
+  checkLength('cgroup_parent', linux.cgroupsPath);
   for (const { destination } of mounts) {
-    check('mount', destination);
+    checkLength('mount', destination);
   }
   for (const { path } of devices) {
-    check('device', path);
+    checkLength('device', path);
   }
   for (const path of maskedPaths) {
-    check('masked_paths', path);
+    checkLength('masked_paths', path);
   }
   for (const path of readonlyPaths) {
-    check('readonly_paths', path);
+    checkLength('readonly_paths', path);
   }
   for (const [name, value] of Object.entries(sysctl)) {
-    check('sysctl', name);
-    check(`sysctl ${name}`, value);
+    checkLength('sysctl', name);
+    checkLength(`sysctl ${name}`, value);
   }
   return spec;
 }
 
-function check(field: string, text = ''): void {
+/** Throws `invalid-argument` for what is longer than any path. */
+export function checkLength(field: string, text = ''): void {
   if (Buffer.byteLength(text) > maxPathBytes) {
     const message = `${field}: ${quote(text)} is longer than ${String(maxPathBytes)} bytes`;
     throw new RuntimeError('invalid-argument', message);

@@ -20,6 +20,7 @@ export { linuxResources, type ResourceFacts } from './linux-resources.ts';
 export { cleanPath } from './mounts/cri-mount.ts';
 export { namespacesOfPid } from './namespaces.ts';
 export { pauseSpec } from './pause-spec.ts';
+export { podSecurityOf } from './pod-security.ts';
 export { resolveUser, type UserRequest } from './resolve-user.ts';
 export { parseSeccompProfile } from './seccomp/parse-profile.ts';
 export type { SeccompProfile } from './seccomp/profile.ts';

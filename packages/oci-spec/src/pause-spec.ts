@@ -6,7 +6,6 @@ import {
   NamespaceMode,
 } from '@gantry/proto';
 import { pauseAnnotations } from './annotations.ts';
-import { apparmorProfileOf } from './apparmor.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import { cgroupsPath } from './cgroups-path.ts';
 import { checkLengths } from './check-lengths.ts';
@@ -17,10 +16,8 @@ import { environmentOf } from './environment.ts';
 import { bind, kernelMounts, shmMount } from './mounts/default-mounts.ts';
 import { mergeMounts } from './mounts/merge-mounts.ts';
 import { pauseNamespaces } from './namespaces.ts';
+import { type PodSecurity, podSecurityOf } from './pod-security.ts';
 import { oomScoreAdjOf, rlimitsOf } from './process-limits.ts';
-import { resolveUser } from './resolve-user.ts';
-import { seccompOf, seccompRequestOf } from './seccomp/seccomp.ts';
-import { checkSelinux } from './selinux.ts';
 import type { PauseSpecInput } from './spec-input.ts';
 import { podSysctls } from './sysctls.ts';
 import { userMappingsOf } from './user-namespace.ts';
@@ -55,32 +52,33 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
   const { sandbox } = input;
   const security =
     sandbox.config.linux?.securityContext ?? create(LinuxSandboxSecurityContextSchema);
-  checkSelinux(security.selinuxOptions, input, security.privileged);
+  const { image, passwd, group } = input;
+  const asked = podSecurityOf(security, {
+    ...input,
+    accounts: { imageUser: image.user, passwd, group },
+  });
   const onHostNetwork = security.namespaceOptions?.network === NamespaceMode.NODE;
   return checkLengths({
     ociVersion,
     // Without a UTS namespace of its own it must not rename the node.
     ...(!onHostNetwork && sandbox.namespaces.uts === undefined && { hostname: sandbox.hostname }),
-    process: processOf(input, security),
+    process: processOf(input, security, asked),
     root: { path: input.rootPath, readonly: true },
     mounts: mountsOf(input, security),
     annotations: pauseAnnotations(sandbox.id, sandbox.config),
-    linux: linuxOf(input, security),
+    linux: linuxOf(input, security, asked),
   });
 }
 
-function processOf(input: PauseSpecInput, security: LinuxSandboxSecurityContext): OciProcess {
+function processOf(
+  input: PauseSpecInput,
+  security: LinuxSandboxSecurityContext,
+  { user, apparmorProfile }: PodSecurity,
+): OciProcess {
   const { host, image, selinux } = input;
-  const apparmorProfile =
-    security.apparmor === undefined ? undefined : apparmorProfileOf(security, host.appArmor);
   const rlimits = rlimitsOf(input.openFiles, [], host);
   return {
-    user: resolveUser({
-      ...security,
-      imageUser: image.user,
-      passwd: input.passwd,
-      group: input.group,
-    }),
+    user,
     args: commandOf({ command: [], args: [] }, image),
     env: environmentOf({ tty: false, hostname: '', image: image.env, container: [] }),
     cwd: workingDirOf({ workingDir: '' }, image),
@@ -93,11 +91,13 @@ function processOf(input: PauseSpecInput, security: LinuxSandboxSecurityContext)
   };
 }
 
-function linuxOf(input: PauseSpecInput, security: LinuxSandboxSecurityContext): OciLinux {
+function linuxOf(
+  input: PauseSpecInput,
+  security: LinuxSandboxSecurityContext,
+  { seccomp }: PodSecurity,
+): OciLinux {
   const { host, sandbox, selinux } = input;
   const userMappings = userMappingsOf(security.namespaceOptions);
-  const capabilities = capabilitiesOf({ privileged: false }, host.capabilities).bounding;
-  const seccomp = seccompOf(seccompRequestOf(security), host, capabilities, input.localhostSeccomp);
   const sysctl = podSysctls(sandbox.config, input);
   return {
     namespaces: pauseNamespaces({

@@ -1,5 +1,6 @@
 import { quote, RuntimeError } from '@gantry/errors';
 import { NamespaceMode, type NamespaceOption, type PodSandboxConfig } from '@gantry/proto';
+import { checkLength } from './check-lengths.ts';
 
 const groupRange = 'net.ipv4.ping_group_range';
 const portStart = 'net.ipv4.ip_unprivileged_port_start';
@@ -32,6 +33,8 @@ const ofIpc = /^(kernel\.(shm\w+|msg\w+|sem)|fs\.mqueue\.\w+)$/;
 
 /** The name becomes a path below /proc/sys, which is the whole node's but for what namespaces have. */
 function checkSysctl(name: string, value: string, options: NamespaceOption | undefined): void {
+  checkLength('sysctl', name);
+  checkLength(`sysctl ${name}`, value);
   const refuse = (why: string): never => {
     throw new RuntimeError('invalid-argument', `sysctl ${quote(name)}: ${why}`);
   };

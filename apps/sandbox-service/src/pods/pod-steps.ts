@@ -59,7 +59,7 @@ export interface PodWork {
  * and without a pause container
  *
  *   files
- *   namespaces ──▶ network
+ *   spec ──▶ namespaces ──▶ network
  */
 export function podSteps(deps: PodStepDeps): PodSteps {
   const files = filesStep(deps);
@@ -72,7 +72,7 @@ export function podSteps(deps: PodStepDeps): PodSteps {
     ...pauseSteps(deps),
   ];
   const namespaces = namespacesStep(deps);
-  const without = [files, namespaces, networkStep(deps, namespaces.name)];
+  const without = [files, checkStep(deps), namespaces, networkStep(deps, namespaces.name)];
   return ({ facts }) => (facts.infra === 'none' ? without : withPause);
 }
 
@@ -109,11 +109,16 @@ function netnsStep({ paths, namespaces }: PodStepDeps): Step<PodWork> {
   };
 }
 
+/** Takes the place of the pause container's spec: what that would be refused for is refused. */
+function checkStep({ specs }: PodStepDeps): Step<PodWork> {
+  return { name: 'spec', after: [], run: ({ sandbox }) => specs.checkPod(sandbox) };
+}
+
 /** Takes the place of the pause container. */
 function namespacesStep(deps: PodStepDeps): Step<PodWork> {
   return {
     name: 'namespaces',
-    after: [],
+    after: ['spec'],
     async run(work) {
       const { id, facts } = work.sandbox;
       const { systemdCgroup } = deps.handlers.get(facts.handler);

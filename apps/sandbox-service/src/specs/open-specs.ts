@@ -13,6 +13,7 @@ import {
   type PodNamespaces,
   parseSeccompProfile,
   pauseSpec,
+  podSecurityOf,
   type SandboxFacts,
   type SeccompProfile,
   seccompRequestOf,
@@ -66,6 +67,20 @@ export function openSpecs(deps: Deps): Specs {
         unprivilegedPorts: pods.enable_unprivileged_ports,
         unprivilegedIcmp: pods.enable_unprivileged_icmp,
         ...(profile === undefined ? {} : { localhostSeccomp: profile }),
+      });
+    },
+
+    async checkPod({ config, facts: { selinux } }) {
+      const security = config.linux?.securityContext;
+      if (security === undefined) {
+        return;
+      }
+      const profile = await localhostProfile(security);
+      const appArmor = security.apparmor && (await appArmorFacts());
+      podSecurityOf(security, {
+        host: { ...deps.facts, ...(appArmor && { appArmor }) },
+        selinux,
+        localhostSeccomp: profile,
       });
     },
 

@@ -15,6 +15,8 @@ export interface ContainerVolumes {
 /** Makes config.json for the bundles of a pod; the root file system is mounted already. */
 export interface Specs {
   pause(sandbox: Sandbox, root: PreparedRoot): Promise<OciSpec>;
+  /** For a pod without a pause container: throws what `pause` throws for its security context. */
+  checkPod(sandbox: Sandbox): Promise<void>;
   /** Throws `invalid-argument` or `failed-precondition` with the field that is at fault. */
   container(
     container: Container,

@@ -18,6 +18,8 @@ export interface LayerSpec {
   readonly digest?: Digest;
   /** Of the bytes as they come. */
   readonly size?: number;
+  /** Where they meet a limit they are read to their end: whoever sent them may have sent wrong ones, and others are left to ask. */
+  readonly hasOthers?: boolean;
 }
 
 export interface LayerOptions {
@@ -128,6 +130,8 @@ export interface ImageSource {
    * Rejects with what to tell when nobody else is left to ask. Absent where there is but one origin.
    */
   blame?(blob: Descriptor, error: Error): Promise<void>;
+  /** Reports whether anybody would be left to ask, were whoever is asked next to be blamed. Absent as `blame` is. */
+  hasOthers?(blob: Descriptor): Promise<boolean>;
 }
 
 /** What the CRI's AuthConfig gives for one pull (api.proto); empty strings are absent. */

@@ -13,6 +13,7 @@ export interface SourceLayer {
   open(signal: AbortSignal, offset?: number): AsyncIterable<Uint8Array>;
   /** As ImageSource has it. */
   blame?(error: Error): Promise<void>;
+  hasOthers?(): Promise<boolean>;
 }
 
 interface Deps {

@@ -159,10 +159,11 @@ export class ImageInstaller {
   async #prepareLayer(layer: SourceLayer, signal: AbortSignal): Promise<DiskUsage> {
     const { layerStore } = this.#store;
     for (;;) {
+      const hasOthers = (await layer.hasOthers?.()) ?? false;
       try {
         return await withBlob(this.#store, layer, this.#keep, signal, (blob) => {
           const bytes = this.#progress.count(layer.spec.diffId, blob);
-          return layerStore.prepareLayer(layer.spec, bytes, { signal });
+          return layerStore.prepareLayer({ ...layer.spec, hasOthers }, bytes, { signal });
         });
       } catch (error) {
         if (!(error instanceof WrongBlobError) || layer.blame === undefined || signal.aborted) {
@@ -235,6 +236,7 @@ export async function describeImage(
       canResume: source.canResume,
       open: (own, offset = 0) => source.openBlob(layer.descriptor, { signal: own, offset }),
       ...(source.blame && { blame: source.blame.bind(source, layer.descriptor) }),
+      ...(source.hasOthers && { hasOthers: source.hasOthers.bind(source, layer.descriptor) }),
     })),
   };
 }

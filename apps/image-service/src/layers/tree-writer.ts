@@ -290,3 +290,13 @@ function extractError(entry: TarEntry, cause: unknown): RuntimeError {
 export function kindOfFault(cause: unknown): ErrorKind {
   return hasCode(cause, 'ENOSPC', 'EDQUOT') ? 'resource-exhausted' : kindOf(cause);
 }
+
+/** Reports whether that is at the bottom of an error. */
+export function isFullDisk(error: unknown): boolean {
+  for (let e = error; e instanceof Error; e = e.cause) {
+    if (hasCode(e, 'ENOSPC', 'EDQUOT')) {
+      return true;
+    }
+  }
+  return false;
+}

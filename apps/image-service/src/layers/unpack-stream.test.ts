@@ -6,6 +6,7 @@ import type { LayerSpec } from '../ports.ts';
 import { digestOfBytes } from '../testing/test-image.ts';
 import { testLimits } from '../testing/test-limits.ts';
 import { unpackStream } from './unpack-stream.ts';
+import { WrongBlobError } from './wrong-blob.ts';
 
 const content = Buffer.concat([randomBytes(100_000), Buffer.alloc(1_000_000)]);
 const diffId = digestOfBytes(content);
@@ -110,6 +111,63 @@ for (const [name, bytes, spec, why, kind = 'failed-precondition'] of cases) {
     await assert.rejects(unpack(bytes, spec), { kind, message: why });
   });
 }
+
+/** Unpacks what is beyond a limit of 2,000,000 bytes; tells how many bytes were read for it. */
+async function readBeyond(bytes: Buffer, own: Partial<LayerSpec>, take = () => undefined) {
+  const spec = { ...specOf(bytes), ...own };
+  let read = 0;
+  async function* counted(): AsyncGenerator<Uint8Array> {
+    for await (const piece of inPieces(bytes, 500)) {
+      read += piece.length;
+      yield piece;
+    }
+  }
+  let error: unknown;
+  try {
+    await unpackStream(spec, counted(), take, testLimits(2_000_000));
+  } catch (thrown) {
+    error = thrown;
+  }
+  assert.ok(error instanceof Error);
+  return { read, error };
+}
+
+test('what is beyond a limit is read on only where others could have it right', async () => {
+  const bomb = Buffer.concat([gzipSync(Buffer.alloc(3_000_000)), Buffer.alloc(50_000)]);
+  const alone = await readBeyond(bomb, {});
+  assert.ok(alone.read < bomb.length / 2, `${alone.read}`);
+  assert.match(alone.error.message, /more than 2000000 bytes when uncompressed/);
+  // Its own fault: no other would be of use.
+  const own = await readBeyond(bomb, { hasOthers: true });
+  assert.equal(own.read, bomb.length);
+  assert.match(own.error.message, /more than 2000000 bytes when uncompressed/);
+  assert.ok(!(own.error instanceof WrongBlobError));
+  for (const wrong of [{ digest: diffId }, { size: 10_000 }, { size: 100_000 }]) {
+    const { error } = await readBeyond(bomb, { hasOthers: true, ...wrong });
+    assert.ok(error instanceof WrongBlobError, error.message);
+  }
+});
+
+test('what is larger than the limit even as it comes is not asked for', async () => {
+  const { read, error } = await readBeyond(gzip, { size: 2_000_001, hasOthers: true });
+  assert.equal(read, 0);
+  assert.match(
+    error.message,
+    /: 2000001 bytes as it comes: the limit is images\.limits\.max_layer_bytes$/,
+  );
+});
+
+test('where the disk is full nothing more is read', async () => {
+  for (const wrap of [
+    (cause: Error) => cause,
+    (cause: Error) => new Error('extract x', { cause }),
+  ]) {
+    const { read } = await readBeyond(gzip, { hasOthers: true }, () => {
+      throw wrap(Object.assign(new Error('full'), { code: 'ENOSPC' }));
+    });
+    assert.ok(read < gzip.length / 2, `${read}`);
+  }
+});
 
 test('what the source and the taker throw is thrown', async () => {
   async function* broken(): AsyncGenerator<Uint8Array> {

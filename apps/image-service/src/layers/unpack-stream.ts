@@ -4,7 +4,8 @@ import { algorithmOf, hexOf } from '@gantry/oci';
 import type { LayerSpec } from '../ports.ts';
 import { denseLength } from './dense-parts.ts';
 import { Inflater, magicBytes, type TakePiece } from './inflater.ts';
-import { checkSize, type LayerLimits } from './layer-limits.ts';
+import { beyondLimit, checkSize, type LayerLimits } from './layer-limits.ts';
+import { isFullDisk } from './tree-writer.ts';
 import { otherDigest, tooLong, tooShort } from './wrong-blob.ts';
 
 /**
@@ -19,6 +20,9 @@ export async function unpackStream(
   take: TakePiece,
   limits: LayerLimits,
 ): Promise<void> {
+  if (layer.size !== undefined && layer.size > limits.maxBytes) {
+    throw beyondLimit(layer.diffId, `${layer.size} bytes as it comes`, 'max_layer_bytes');
+  }
   const input = new CheckedInput(layer, source);
   const rawHash = createHash(algorithmOf(layer.diffId));
   let [raw, dense] = [0, 0];
@@ -32,8 +36,8 @@ export async function unpackStream(
   try {
     await decompress(input, consume);
   } catch (error) {
-    // Where the bytes are not the promised ones, say that, not what came of it; of what is too much, no more is read.
-    if (!input.hasFailed && !isKind(error, 'resource-exhausted')) {
+    // Where the bytes are not the promised ones, say that, not what came of it.
+    if (!input.hasFailed && isWorthReadingOn(error, layer)) {
       await input.drain();
       input.check();
     }
@@ -46,6 +50,15 @@ export async function unpackStream(
     const message = `layer ${layer.diffId}: uncompressed content is sha256:${actual}`;
     throw new RuntimeError('failed-precondition', message);
   }
+}
+
+/**
+ * What does not fit on the disk, nothing helps. Of what is too much, no more is read but where another
+ * could be asked: a mirror that sends a bomb must not keep the layer from coming, and one that is too
+ * large by itself must not come from each mirror in turn. Its digest tells.
+ */
+function isWorthReadingOn(error: unknown, { hasOthers = false }: LayerSpec): boolean {
+  return !isFullDisk(error) && (hasOthers || !isKind(error, 'resource-exhausted'));
 }
 
 async function decompress(input: CheckedInput, consume: TakePiece): Promise<void> {

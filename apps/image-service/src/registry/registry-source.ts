@@ -165,12 +165,16 @@ export class RegistrySource implements ImageSource {
     }
     this.#givers.delete(digest);
     const failures = blamed.map((client) => ({ client, error }));
-    this.#wrong.set(digest, [...(this.#wrong.get(digest) ?? []), ...failures]);
+    this.#wrong.set(digest, [...this.#failuresOf(digest), ...failures]);
     const queue = await this.#queue('pull', `fetch blob ${digest}`, digest);
     if (queue.isEmpty) {
       throw queue.failure();
     }
     await Promise.all(blamed.map((client) => this.#tell(hostOf(client), error)));
+  }
+
+  async hasOthers({ digest }: Descriptor): Promise<boolean> {
+    return (await this.#askable('pull', this.#failuresOf(digest))).length > 1;
   }
 
   async #readWhole(blob: Descriptor, options: LayerOptions): Promise<Buffer> {
@@ -228,20 +232,31 @@ export class RegistrySource implements ImageSource {
     what: string,
     digest?: Digest,
   ): Promise<EndpointQueue> {
-    const failures = digest === undefined ? [] : (this.#wrong.get(digest) ?? []);
-    const wrong = new Set(failures.map(({ client }) => client));
-    const clients = (await this.#endpoints()).filter(
-      (client) =>
-        client.endpoint.capabilities.has(capability) &&
-        !this.#liars.has(client) &&
-        !wrong.has(client),
-    );
+    const failures = this.#failuresOf(digest);
+    const clients = await this.#askable(capability, failures);
     const isSilent = (client: EndpointClient): boolean => this.#silent.has(client);
     const inTurn = [...clients.filter((client) => !isSilent(client)), ...clients.filter(isSilent)];
     const wanted = { what, image: this.description, registry: this.#reference.host };
     return new EndpointQueue(wanted, inTurn, failures, (failure, next) => {
       this.#note(failure, next !== undefined);
     });
+  }
+
+  #failuresOf(digest: Digest | undefined): readonly EndpointFailure[] {
+    return digest === undefined ? [] : (this.#wrong.get(digest) ?? []);
+  }
+
+  async #askable(
+    capability: 'pull' | 'resolve',
+    failures: readonly EndpointFailure[],
+  ): Promise<EndpointClient[]> {
+    const wrong = new Set(failures.map(({ client }) => client));
+    return (await this.#endpoints()).filter(
+      (client) =>
+        client.endpoint.capabilities.has(capability) &&
+        !this.#liars.has(client) &&
+        !wrong.has(client),
+    );
   }
 
   #note({ client, error }: EndpointFailure, isPassedOver: boolean): void {

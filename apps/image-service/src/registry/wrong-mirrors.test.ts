@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
 import { type TestContext, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+// oxlint-disable-next-line no-restricted-imports -- the package's own entry for tests
+import { tarOf } from '@gantry/tar/testing';
 import { makeImage, type TestImage } from '../testing/test-image.ts';
 import { signal, startImages } from '../testing/test-images.ts';
 import { cutAfter, flipBit, type ProxyExchange, startProxy } from '../testing/test-proxy.ts';
@@ -185,6 +189,75 @@ test('a blob that nobody has right fails the pull, and the error names each host
   });
   assert.deepEqual([(await remains()).temporary, (await remains()).blobs], [[], []]);
   assert.deepEqual(images.store.images.list(), []);
+});
+
+/** Of a layer of 300,000 random bytes, in 64 MiB of zeros or a flood of entries. */
+const flood = gzipSync(tarOf(Array.from({ length: 1001 }, (_, i) => ({ path: `f${i}` }))));
+const bombs: [what: string, limits: object, send: (response: ServerResponse) => void][] = [
+  [
+    'a bomb',
+    { max_layer_bytes: 1 << 20 },
+    (response) => response.end(gzipSync(Buffer.alloc(64 << 20))),
+  ],
+  [
+    'a bomb of the right length',
+    { max_layer_bytes: 1 << 20 },
+    (response) =>
+      response.end(Buffer.concat([gzipSync(Buffer.alloc(64 << 20)), randomBytes(size)], size)),
+  ],
+  ['too many entries', { max_layer_entries: 1000 }, (response) => response.end(flood)],
+  [
+    'zeros without end',
+    { max_layer_bytes: 1 << 20 },
+    (response) => {
+      const more = (): void => {
+        while (!response.destroyed && response.write(Buffer.alloc(1 << 16))) {
+          // As much as the connection takes.
+        }
+      };
+      response.on('drain', more);
+      more();
+    },
+  ],
+];
+for (const [what, limits, send] of bombs) {
+  for (const resume_min_bytes of [0, 1]) {
+    test(`a mirror that sends ${what} keeps no layer from coming (${resume_min_bytes})`, {
+      skip,
+    }, async (t) => {
+      const spoil: Spoil = ({ response }) => send(response.writeHead(200));
+      const own = { limits, resume_min_bytes };
+      const { service, mirrors, upstream, pull } = await behindMirrors(t, [spoil], { own });
+      assert.equal(await pull(), image.id);
+      const ofLayer = (requests: readonly string[]) =>
+        requests.filter((request) => request.includes(layer));
+      assert.deepEqual([mirrors[0]?.requests ?? [], upstream.requests].map(ofLayer), [
+        [`GET /v2/app/blobs/${layer}?ns=r.example`],
+        [`GET /v2/app/blobs/${layer}`],
+      ]);
+      assert.deepEqual(service.warnings, ['a registry host was passed over']);
+      assert.deepEqual((await service.remains()).temporary, []);
+    });
+  }
+}
+
+test('a layer that is beyond a limit by itself comes from no second host', { skip }, async (t) => {
+  const forward: Spoil = (exchange) => exchange.forward();
+  const { mirrors, upstream, pull } = await behindMirrors(t, [forward, forward], {
+    own: { limits: { max_layer_bytes: 300_000 } },
+    what: makeImage({
+      layers: [[{ path: 'f', data: Buffer.alloc(1 << 20) }]],
+      compression: 'gzip',
+    }),
+  });
+  await assert.rejects(pull(), {
+    kind: 'resource-exhausted',
+    message:
+      /^pull image [^:]+:v1: layer sha256:\w+: more than 300000 bytes when uncompressed: the limit/,
+  });
+  const blobs = [...mirrors, upstream].map(({ requests }) => requests.length);
+  // Manifest, config and layer.
+  assert.deepEqual(blobs, [3, 0, 0]);
 });
 
 test('a mirror is not blamed for what the image itself has wrong', { skip }, async (t) => {

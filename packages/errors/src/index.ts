@@ -1,3 +1,3 @@
 export { grpcCodeOf, kindOfGrpcCode } from './grpc-code.ts';
-export { quote } from './quote.ts';
+export { quote, shownId } from './quote.ts';
 export { type ErrorKind, isKind, kindOf, messageOf, RuntimeError } from './runtime-error.ts';

@@ -167,6 +167,13 @@ test('what is no archive is told as such', { skip }, async (t) => {
   await assert.rejects(images.importImages({ path: '/no/such' }, '', signal), {
     kind: 'not-found',
   });
+  for (const long of ['/a'.repeat(1 << 19), 'a'.repeat(1 << 20)]) {
+    await assert.rejects(images.importImages({ path: long }, '', signal), {
+      kind: 'invalid-argument',
+      message:
+        /^import "[a/]{100}"\.\.\. \(1048576 letters\): the path (must be absolute|is longer than 4095 bytes)$/,
+    });
+  }
   await assert.rejects(images.importImages({ path: 'relative' }, '', signal), {
     kind: 'invalid-argument',
   });

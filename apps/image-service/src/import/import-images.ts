@@ -1,5 +1,5 @@
 import { isAbsolute } from 'node:path';
-import { type ErrorKind, messageOf, RuntimeError } from '@gantry/errors';
+import { type ErrorKind, messageOf, quote, RuntimeError } from '@gantry/errors';
 import { type Digest, formatReference, parseReference, repositoryName } from '@gantry/oci';
 import type { ImageInstaller, ImageNames } from '../images/install-image.ts';
 import { kindOfFault } from '../layers/tree-writer.ts';
@@ -19,6 +19,9 @@ export interface ImportedImage {
   /** In full. */
   readonly names: readonly string[];
 }
+
+/** Linux: PATH_MAX, less the zero byte. */
+const maxPathBytes = 4095;
 
 /** What to import: files of this host, or an image of an engine. */
 export type ImportFrom = { readonly path: string } | { readonly engine: EngineImage };
@@ -42,6 +45,8 @@ export async function importImages(
       await saveEngineImage(from.engine, saved.path, signal);
     } else if (!isAbsolute(from.path)) {
       throw new RuntimeError('invalid-argument', 'the path must be absolute');
+    } else if (Buffer.byteLength(from.path) > maxPathBytes) {
+      throw new RuntimeError('invalid-argument', `the path is longer than ${maxPathBytes} bytes`);
     }
     const path = 'engine' in from ? saved.path : from.path;
     const found = await readImages(await openArchive(path, scratch), signal);
@@ -56,8 +61,16 @@ export async function importImages(
   } catch (error) {
     signal.throwIfAborted();
     const what = 'engine' in from ? from.engine.image : from.path;
-    throw new RuntimeError(kindOfImportError(error), `import ${what}: ${messageOf(error)}`);
+    throw new RuntimeError(
+      kindOfImportError(error),
+      `import ${shownPath(what)}: ${messageOf(error)}`,
+    );
   }
+}
+
+/** As it is where it can be one. */
+function shownPath(text: string): string {
+  return Buffer.byteLength(text) > maxPathBytes ? quote(text) : text;
 }
 
 async function readImages(archive: Archive, signal: AbortSignal): Promise<FoundImage[]> {

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
+import { kindOf, messageOf } from '@gantry/errors';
 import { type Digest, parseDigest } from '@gantry/oci';
 import {
   ImageFsInfoRequestSchema,
   ImageStatusRequestSchema,
   ListImagesRequestSchema,
   PullImageRequestSchema,
+  RemoveImageRequestSchema,
   StreamImagesRequestSchema,
 } from '@gantry/proto';
 import { pinnedBy } from '../images/pinned.ts';
@@ -17,6 +19,7 @@ import { imageFsInfo } from './image-fs-info.ts';
 import { imageStatus } from './image-status.ts';
 import { listImages } from './list-images.ts';
 import { pullImage } from './pull-image.ts';
+import { removeImage } from './remove-image.ts';
 import { streamImages } from './stream-images.ts';
 
 const context = { signal: new AbortController().signal, method: '' };
@@ -116,8 +119,30 @@ test('a pull answers with the id, and passes on what it may', async () => {
     calls.map(([, c]) => c?.username),
     ['u', undefined],
   );
-  await assert.rejects(pull('', ''), { kind: 'invalid-argument' });
-  await assert.rejects(pull('UPPER case', ''), { kind: 'invalid-argument' });
+  const told = async (asked: Promise<unknown>): Promise<string> => {
+    const error: unknown = await asked.catch((thrown: unknown) => thrown);
+    assert.equal(kindOf(error), 'invalid-argument');
+    return messageOf(error);
+  };
+  assert.equal(await told(pull('', '')), 'pull image: the request names no image');
+  assert.match(await told(pull('UPPER case', '')), /^pull image: image reference "UPPER case": /);
+  assert.match(await told(pull('r.example/a', 'no url')), /^pull image: auth: /);
+});
+
+test('a request without a name is told with what it asks for', async () => {
+  const status = imageStatus({ images, content, criImage });
+  const store = { images } as unknown as Parameters<typeof removeImage>[0]['store'];
+  const remove = removeImage({ store, log: { info: () => undefined } });
+  for (const image of [undefined, { image: '' }]) {
+    await assert.rejects(async () => status(create(ImageStatusRequestSchema, { image }), context), {
+      kind: 'invalid-argument',
+      message: 'image status: the request names no image',
+    });
+    await assert.rejects(async () => remove(create(RemoveImageRequestSchema, { image }), context), {
+      kind: 'invalid-argument',
+      message: 'remove image: the request names no image',
+    });
+  }
 });
 
 test('file system info tells images and roots apart', async () => {

@@ -5,6 +5,7 @@ import type { ImageService } from '@gantry/proto';
 import type { ContentStore } from '../store/content-store.ts';
 import type { ImageRecord, ImageRecords } from '../store/image-records.ts';
 import type { CriImageOf } from './cri-image.ts';
+import { imageNameOf } from './image-name.ts';
 
 interface Deps {
   readonly images: Pick<ImageRecords, 'find' | 'layersOf'>;
@@ -15,7 +16,7 @@ interface Deps {
 /** What is known of one image; none is no error (CRI ImageStatus). */
 export function imageStatus(deps: Deps): ServiceImpl<typeof ImageService>['imageStatus'] {
   return async ({ image, verbose }) => {
-    const found = deps.images.find(image?.image ?? '');
+    const found = deps.images.find(imageNameOf(image, 'image status'));
     if (found === undefined) {
       return {};
     }

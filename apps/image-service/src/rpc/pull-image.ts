@@ -1,10 +1,12 @@
 import type { ServiceImpl } from '@gantry/bus';
-import { RuntimeError } from '@gantry/errors';
+import { kindOf, RuntimeError } from '@gantry/errors';
 import { parseReference } from '@gantry/oci';
-import type { ImageService } from '@gantry/proto';
+import type { AuthConfig, ImageService } from '@gantry/proto';
 import type { Logger } from '@gantry/telemetry';
 import type { ImagePuller } from '../images/pull-image.ts';
+import type { Credentials } from '../ports.ts';
 import { parseCredentials } from '../registry/parse-credentials.ts';
+import { imageNameOf } from './image-name.ts';
 
 interface Deps {
   readonly puller: Pick<ImagePuller, 'pull'>;
@@ -14,15 +16,21 @@ interface Deps {
 /** Pulls an image; answers with its id, as a kubelet compares it with Image.id (CRI PullImageResponse). */
 export function pullImage({ puller, log }: Deps): ServiceImpl<typeof ImageService>['pullImage'] {
   return async ({ image, auth }, { signal }) => {
-    if (image === undefined || image.image === '') {
-      throw new RuntimeError('invalid-argument', 'pull image: no name given');
-    }
-    const { host } = parseReference(image.image);
-    const credentials = auth === undefined ? undefined : parseCredentials(auth, host);
+    const name = imageNameOf(image, 'pull image');
+    const credentials = credentialsOf(name, auth);
     const start = performance.now();
-    const imageRef = await puller.pull(image.image, { credentials, signal });
+    const imageRef = await puller.pull(name, { credentials, signal });
     const ms = Math.round(performance.now() - start);
-    log.info({ image: image.image, id: imageRef, ms }, 'the image is pulled');
+    log.info({ image: name, id: imageRef, ms }, 'the image is pulled');
     return { imageRef };
   };
+}
+
+function credentialsOf(name: string, auth: AuthConfig | undefined): Credentials | undefined {
+  try {
+    const { host } = parseReference(name);
+    return auth === undefined ? undefined : parseCredentials(auth, host);
+  } catch (cause) {
+    throw new RuntimeError(kindOf(cause), 'pull image', { cause });
+  }
 }

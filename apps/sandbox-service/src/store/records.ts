@@ -1,4 +1,4 @@
-import { quote, RuntimeError } from '@gantry/errors';
+import { RuntimeError, shownId } from '@gantry/errors';
 import { openStore, type Store } from '@gantry/store';
 import type { ObjectId } from '../ids.ts';
 import { Journal } from '../journal/journal.ts';
@@ -88,11 +88,6 @@ function finders(store: Store, sandboxes: SandboxStore, containers: ContainerSto
 
 function found<T>(id: ObjectId | undefined, find: (id: ObjectId) => T | undefined): T | undefined {
   return id === undefined ? undefined : find(id);
-}
-
-/** What an id may look like is shown as it is. */
-function shownId(text: string): string {
-  return /^[\w.-]{1,64}$/.test(text) ? text : quote(text);
 }
 
 function unknownId(what: string, text: string): never {

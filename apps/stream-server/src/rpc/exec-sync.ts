@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CallContext } from '@gantry/bus';
-import { isKind, kindOf, RuntimeError } from '@gantry/errors';
+import { isKind, kindOf, RuntimeError, shownId } from '@gantry/errors';
 import type { ExecSyncRequest } from '@gantry/proto';
 import { withSpan } from '@gantry/telemetry';
 import type { ExecTarget, RunningExec, Runtime, Targets } from '../ports.ts';
@@ -56,7 +56,7 @@ function check({ containerId, cmd, timeout }: ExecSyncRequest): number {
   if (containerId === '') {
     throw new RuntimeError('invalid-argument', 'exec: container_id is missing');
   }
-  const where = `exec in container ${containerId}`;
+  const where = `exec in container ${shownId(containerId)}`;
   if (cmd.length === 0) {
     throw new RuntimeError('invalid-argument', `${where}: cmd is empty`);
   }

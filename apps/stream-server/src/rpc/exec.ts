@@ -1,5 +1,5 @@
 import type { CallContext } from '@gantry/bus';
-import { RuntimeError } from '@gantry/errors';
+import { RuntimeError, shownId } from '@gantry/errors';
 import type { ExecRequest } from '@gantry/proto';
 import { acceptRemoteCommand } from '@gantry/remotecommand';
 import type { StreamHttp } from '../http/stream-http.ts';
@@ -19,14 +19,12 @@ export function exec(
   return async (request, { signal }) => {
     checkStreams('exec', request);
     const { containerId, cmd, tty, stdin, stdout, stderr } = request;
+    const where = `exec container ${shownId(containerId)}`;
     if (cmd.length === 0) {
-      throw new RuntimeError('invalid-argument', `exec container ${containerId}: cmd is empty`);
+      throw new RuntimeError('invalid-argument', `${where}: cmd is empty`);
     }
     if (cmd.some((arg) => arg.includes('\0'))) {
-      throw new RuntimeError(
-        'invalid-argument',
-        `exec container ${containerId}: cmd has a zero byte in it`,
-      );
+      throw new RuntimeError('invalid-argument', `${where}: cmd has a zero byte in it`);
     }
     const target = await deps.targets.find(containerId, { signal, fresh: true });
     const url = deps.http.url('exec', async (upgrade) => {

@@ -1,5 +1,5 @@
 import type { CallContext } from '@gantry/bus';
-import { RuntimeError } from '@gantry/errors';
+import { RuntimeError, shownId } from '@gantry/errors';
 import type { PortForwardRequest } from '@gantry/proto';
 import { acceptPortForward } from '@gantry/remotecommand';
 import type { StreamHttp } from '../http/stream-http.ts';
@@ -30,7 +30,7 @@ export function portForward(
     if (wrong !== undefined) {
       throw new RuntimeError(
         'invalid-argument',
-        `port-forward to sandbox ${podSandboxId}: there is no port ${String(wrong)}`,
+        `port-forward to sandbox ${shownId(podSandboxId)}: there is no port ${String(wrong)}`,
       );
     }
     const pod = await deps.targets.findPod(podSandboxId, { signal });

@@ -1,4 +1,4 @@
-import { RuntimeError } from '@gantry/errors';
+import { RuntimeError, shownId } from '@gantry/errors';
 
 /** What Exec and Attach have in common. */
 export interface StreamRequest {
@@ -15,7 +15,7 @@ export function checkStreams(verb: 'exec' | 'attach', request: StreamRequest): v
   if (containerId === '') {
     throw new RuntimeError('invalid-argument', `${verb}: container_id is missing`);
   }
-  const where = `${verb} container ${containerId}`;
+  const where = `${verb} container ${shownId(containerId)}`;
   if (tty && stderr) {
     throw new RuntimeError('invalid-argument', `${where}: tty and stderr cannot both be true`);
   }

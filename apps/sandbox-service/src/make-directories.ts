@@ -12,34 +12,51 @@ import { codeOf } from './errno.ts';
 /** Makes a directory and those above it that are missing; throws what the kernel says. What is there stays. */
 export async function makeDirectories(path: string, mode: number): Promise<void> {
   try {
-    await mkdir(path, { mode });
+    await makeOne(path, mode);
   } catch (error) {
-    const code = codeOf(error);
-    if (code === 'EEXIST' && (await stat(path)).isDirectory()) {
-      return;
-    }
-    if (code !== 'ENOENT' || (await isThere(dirname(path)))) {
+    if (codeOf(error) !== 'ENOENT') {
       throw error;
     }
-    await makeDirectories(dirname(path), mode);
-    await makeDirectories(path, mode);
+    if (!(await isThere(dirname(path)))) {
+      await makeDirectories(dirname(path), mode);
+    }
+    // The one above is there, if only since a moment ago and by another's hand: now the kernel has the last word.
+    await makeOne(path, mode);
   }
 }
 
 /** As `makeDirectories`, while everything else waits. */
 export function makeDirectoriesSync(path: string, mode: number): void {
   try {
-    mkdirSync(path, { mode });
+    makeOneSync(path, mode);
   } catch (error) {
-    const code = codeOf(error);
-    if (code === 'EEXIST' && statSync(path).isDirectory()) {
-      return;
-    }
-    if (code !== 'ENOENT' || statSync(dirname(path), { throwIfNoEntry: false }) !== undefined) {
+    if (codeOf(error) !== 'ENOENT') {
       throw error;
     }
-    makeDirectoriesSync(dirname(path), mode);
-    makeDirectoriesSync(path, mode);
+    if (statSync(dirname(path), { throwIfNoEntry: false }) === undefined) {
+      makeDirectoriesSync(dirname(path), mode);
+    }
+    makeOneSync(path, mode);
+  }
+}
+
+async function makeOne(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, { mode });
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST' || !(await stat(path)).isDirectory()) {
+      throw error;
+    }
+  }
+}
+
+function makeOneSync(path: string, mode: number): void {
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST' || !statSync(path).isDirectory()) {
+      throw error;
+    }
   }
 }
 

@@ -43,6 +43,7 @@ const longestRetryMs = 30_000;
 export class LateRemovals {
   readonly #deps: LateRemovalsDeps;
   #telling: Promise<void> | undefined;
+  #isAsked = false;
   #count = 0;
 
   constructor(deps: LateRemovalsDeps) {
@@ -79,18 +80,27 @@ export class LateRemovals {
 
   /** Tells plugins of them, in the background. */
   deliver(): void {
-    this.#telling ??= this.#deliver()
-      .catch((error: unknown) => {
-        if (!this.#deps.signal.aborted) {
-          this.#deps.log.warn({ error: messageOf(error) }, 'tell plugins of removals');
-        }
-      })
-      .finally(() => {
-        this.#telling = undefined;
-      });
+    this.#isAsked = true;
+    this.#telling ??= this.#deliver();
   }
 
   async #deliver(): Promise<void> {
+    try {
+      // One may have come after the last look for more.
+      while (this.#isAsked) {
+        this.#isAsked = false;
+        await this.#tellUntilNoneIsLeft();
+      }
+    } catch (error) {
+      if (!this.#deps.signal.aborted) {
+        this.#deps.log.warn({ error: messageOf(error) }, 'tell plugins of removals');
+      }
+    } finally {
+      this.#telling = undefined;
+    }
+  }
+
+  async #tellUntilNoneIsLeft(): Promise<void> {
     const { signal } = this.#deps;
     let pauseMs = firstRetryMs;
     while (!(await this.#tellAll())) {

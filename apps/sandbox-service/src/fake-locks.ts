@@ -40,7 +40,8 @@ export class FakeLocks {
   }
 
   #tryLock(instance: object, path: string): AsyncDisposable | undefined {
-    if (this.#held.has(path)) {
+    // What is left of a dead one in this process would never let go of it.
+    if (this.#held.has(path) || this.#dead.has(instance)) {
       return undefined;
     }
     this.#held.set(path, { instance, waiting: [] });

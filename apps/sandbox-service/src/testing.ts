@@ -88,7 +88,8 @@ export async function newNode(
   { infra = 'pause' }: { readonly infra?: Config['pods']['infra'] } = {},
 ): Promise<Node> {
   const directory = await mkdtemp(join(tmpdir(), 'sandbox-service-'));
-  t.after(() => rm(directory, { recursive: true, force: true }));
+  // What is still in the hands of an instance that is left for dead may come while this goes.
+  t.after(() => rm(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
   const config = completeConfig({
     root_dir: join(directory, 'root'),
     state_dir: join(directory, 'state'),

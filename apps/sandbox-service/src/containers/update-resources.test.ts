@@ -128,6 +128,8 @@ test('nonsense, unknown and exited containers are told apart, and nothing is tou
 test('an update that a crash cut off is taken back by the next instance', async (t) => {
   const node = await newNode(t);
   const first = await startOn(t, node);
+  // Its calls would be counted too.
+  await first.service.reconciliation.finished;
   const id = await makeContainer(first, await runPod(first));
   await first.call('startContainer', { containerId: id });
   const crashed = node.host.crashAtCall(4, true);

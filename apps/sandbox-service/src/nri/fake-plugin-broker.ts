@@ -17,6 +17,8 @@ import type { PluginBroker } from './plugin-broker.ts';
 /** A broker whose plugins do what a test says; keeps what it was told, by the name of the event. */
 export class FakePluginBroker implements PluginBroker {
   readonly told: string[] = [];
+  /** The same for what it could not be told. */
+  readonly missed: string[] = [];
   /** As events have shown them. */
   readonly pods: PodSandbox[] = [];
   adjust: MessageInitShape<typeof ContainerAdjustmentSchema> | undefined;
@@ -51,10 +53,12 @@ export class FakePluginBroker implements PluginBroker {
 
   async #answer<T>(event: string, name: string | undefined, answer: () => T): Promise<T> {
     await Promise.resolve();
+    const what = name === undefined ? event : `${event} ${name}`;
     if (this.isAway) {
+      this.missed.push(what);
       throw new RuntimeError('unavailable', 'nri: no instance runs');
     }
-    this.told.push(name === undefined ? event : `${event} ${name}`);
+    this.told.push(what);
     if (this.refused.has(event)) {
       throw new RuntimeError('failed-precondition', `plugin "10-no" refused ${event}`);
     }

@@ -225,6 +225,8 @@ test('a word of an exit that is none ends nothing', async (t) => {
 test('an exit right after a start that was cut off is told as conmon writes it, a moment later', async (t) => {
   const node = await newNode(t);
   const first = await startOn(t, node);
+  // Its calls would be counted too.
+  await first.service.reconciliation.finished;
   const sandbox = await runPod(first);
   const id = await createContainer(first, sandbox);
   // runtime.create and runtime.start: its record says by then whom to look for.

@@ -101,7 +101,7 @@ describe('acceptRemoteCommand', () => {
   }
 
   it('takes the first protocol of the client that it knows', async (t) => {
-    const served = await serveCommand(t, { creationTimeoutMs: 20 });
+    const served = await serveCommand(t);
     const protocols = ['v9.channel.k8s.io', 'v3.channel.k8s.io', 'v4.channel.k8s.io'];
     const socket = await rawRequest(t, served.url, spdyRequest(protocols));
     const [answer] = (await once(socket, 'data')) as [Buffer];

@@ -124,16 +124,21 @@ test('a method of a service that is not served is unimplemented, and named', asy
 
 test('the signal of a route aborts with TimeoutError at the deadline', async (t) => {
   const aborted = Promise.withResolvers<unknown>();
+  let calls = 0;
   const { images } = await start(t, {
     unary: async (_method, _body, { signal }) => {
+      calls += 1;
       await sleep(30_000, undefined, { signal }).catch(() => undefined);
       aborted.resolve(signal.reason);
       return imageList();
     },
   });
-  await assert.rejects(images.listImages({}, { deadlineMs: Date.now() + 500 }), {
-    kind: 'deadline-exceeded',
-  });
+  // A busy host gives the call more than one try to come as far as the route.
+  for (let timeoutMs = 500; calls === 0; timeoutMs *= 2) {
+    await assert.rejects(images.listImages({}, { deadlineMs: Date.now() + timeoutMs }), {
+      kind: 'deadline-exceeded',
+    });
+  }
   assert.equal(((await aborted.promise) as Error).name, 'TimeoutError');
 });
 

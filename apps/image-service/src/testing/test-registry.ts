@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { findTool } from '@gantry/host';
@@ -45,37 +46,45 @@ async function serve(
   directory: string,
   certificate?: TestCertificate,
 ): Promise<string> {
-  const host = `127.0.0.1:${await freePort()}`;
   const tls =
     certificate === undefined
       ? ''
       : `, tls: {certificate: ${certificate.caFile}, key: ${certificate.keyFile}}`;
   const config = join(directory, certificate === undefined ? 'config.yml' : 'config-tls.yml');
-  writeFileSync(
-    config,
-    `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${directory}/data}}\nhttp: {addr: "${host}"${tls}}\n`,
-  );
-  const child = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
-  t.after(async () => {
-    child.kill('SIGKILL');
-    if (child.exitCode === null && child.signalCode === null) {
-      await once(child, 'exit');
-    }
-  });
   // By plain HTTP one that speaks TLS answers 400.
   const ready = certificate === undefined ? 200 : 400;
-  await until(async () => (await fetch(`http://${host}/v2/`)).status === ready);
-  return host;
+  for (;;) {
+    const host = `127.0.0.1:${await freePort()}`;
+    writeFileSync(
+      config,
+      `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${directory}/data}}\nhttp: {addr: "${host}"${tls}}\n`,
+    );
+    const child = spawn('docker-registry', ['serve', config], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const told = text(child.stderr);
+    const exited = once(child, 'exit').then(() => true);
+    t.after(async () => {
+      child.kill('SIGKILL');
+      await exited;
+    });
+    while (!(await Promise.race([exited, answers(host, ready)]))) {
+      await delay(25);
+    }
+    if (child.exitCode === null && child.signalCode === null) {
+      return host;
+    }
+    // Another process was faster to take the port.
+    assert.match(await told, /address already in use/);
+  }
 }
 
-async function until(isReady: () => Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    if (await isReady().catch(() => false)) {
-      return;
-    }
-    await delay(25);
+async function answers(host: string, status: number): Promise<boolean> {
+  try {
+    return (await fetch(`http://${host}/v2/`)).status === status;
+  } catch {
+    return false;
   }
-  assert.fail('the registry did not start');
 }
 
 async function push(

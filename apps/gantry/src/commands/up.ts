@@ -4,7 +4,7 @@ import { describeCni } from '../stack/cni-config.ts';
 import { ensurePackages } from '../stack/packages.ts';
 import { startStack } from '../stack/start-stack.ts';
 import { announceStart } from '../supervisor/starts.ts';
-import { supervise } from './supervise.ts';
+import { superviseHere } from './supervise.ts';
 
 /** `gantry up`: starts the stack and returns once it answers; with --foreground it stays. */
 export async function up(invocation: Invocation): Promise<void> {
@@ -58,7 +58,7 @@ async function stay(
 ): Promise<void> {
   const giveUp = new AbortController();
   const signal = AbortSignal.any([invocation.signal, giveUp.signal]);
-  const supervisor = supervise({ ...invocation, signal });
+  const supervisor = superviseHere({ ...invocation, signal });
   const started = start(signal).then(() => {
     invocation.out('Gantry is up\n');
   });

@@ -3,15 +3,16 @@ import { hasCode } from '@gantry/host';
 
 const tailBytes = 32 * 1024;
 
-interface PinoLine {
-  readonly level: number;
-  readonly time: number;
+/** As createLogger of @gantry/telemetry has it. */
+interface LogLine {
+  readonly level: string;
+  readonly time: string;
   readonly msg: string;
   readonly err?: { readonly message?: string };
 }
 
 /**
- * The last complaint in a log after its byte `from`, and not older than `sinceMs` where lines have a time: of a service (pino's JSON lines) the last
+ * The last complaint in a log after its byte `from`, and not older than `sinceMs` where lines have a time: of a service or the supervisor (JSON lines) the last
  * line of level error or fatal, of anything else the last line that begins with "gantry:" or
  * tells of an error. Undefined when there is none, or no such file.
  */
@@ -22,7 +23,7 @@ export async function lastTrouble(
 ): Promise<string | undefined> {
   const lines = (await readTail(file, from)).trimEnd().split('\n').reverse();
   for (const line of lines) {
-    const trouble = line.startsWith('{') ? fromPino(line, sinceMs) : fromPlain(line);
+    const trouble = line.startsWith('{') ? fromLog(line, sinceMs) : fromPlain(line);
     if (trouble !== undefined) {
       return trouble;
     }
@@ -30,14 +31,14 @@ export async function lastTrouble(
   return undefined;
 }
 
-function fromPino(line: string, sinceMs: number): string | undefined {
-  let entry: PinoLine;
+function fromLog(line: string, sinceMs: number): string | undefined {
+  let entry: LogLine;
   try {
-    entry = JSON.parse(line) as PinoLine;
+    entry = JSON.parse(line) as LogLine;
   } catch {
     return undefined; // The first line of the tail may be cut.
   }
-  if (entry.level < 50 || entry.time < sinceMs) {
+  if (!/^(error|fatal)$/.test(entry.level) || Date.parse(entry.time) < sinceMs) {
     return undefined;
   }
   const detail = entry.err?.message;

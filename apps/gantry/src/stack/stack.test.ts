@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { completeConfig } from '@gantry/config';
+import { createLogger, type Logger } from '@gantry/telemetry';
 import { addressOf } from '../supervisor/stack-state.ts';
 import { testDir } from '../testing-dir.ts';
 import { checkDirectories } from './check-directories.ts';
@@ -196,14 +197,22 @@ test('the last complaint of a log is found, and not one of an earlier run', asyn
   mkdirSync(join(dir, 'log'));
   const file = join(dir, 'log/x.log');
   assert.equal(await lastTrouble(file, 0), undefined);
-  const old = '{"level":60,"time":100,"msg":"can not run: old"}\n';
-  const info = '{"level":30,"time":300,"msg":"listening"}\n';
-  writeFileSync(file, old + info);
+  const logged = (write: (log: Logger) => void, atMs: number): string => {
+    t.mock.timers.enable({ apis: ['Date'], now: atMs });
+    const lines: string[] = [];
+    const destination = { write: (line: string) => void lines.push(line) };
+    write(createLogger({ service: 's', instance: 'i', level: 'info', destination }));
+    t.mock.timers.reset();
+    return lines.join('');
+  };
+  const old = logged((log) => log.fatal('can not run: old'), 100);
+  const later = logged((log) => log.info('listening'), 300) + logged((log) => log.warn('w'), 300);
+  writeFileSync(file, old + later);
   assert.equal(await lastTrouble(file, 200), undefined);
-  writeFileSync(
-    file,
-    `${old}{"level":50,"time":250,"msg":"start","err":{"message":"no space"}}\n${info}`,
-  );
+  const err = new Error('no space');
+  writeFileSync(file, old + logged((log) => log.error({ err }, 'start'), 250) + later);
+  assert.equal(await lastTrouble(file, 200), 'start: no space');
+  writeFileSync(file, logged((log) => log.fatal('start: no space'), 250) + later);
   assert.equal(await lastTrouble(file, 200), 'start: no space');
   const before = 'gantry: of an earlier run\n';
   writeFileSync(file, `${before}gantry: supervise: no\n`);
@@ -260,7 +269,11 @@ test('a supervisor that ends is known to have ended, and can be ended before it 
     await delay(20);
   }
   assert.equal(failing.ended(), 'exit code 1');
-  assert.match(readFileSync(log, 'utf8'), /nonexistent\/c\.toml/);
+  // As a service would have logged it.
+  const line = JSON.parse(readFileSync(log, 'utf8')) as Record<string, string>;
+  assert.match(line['msg'] ?? '', /nonexistent\/c\.toml/);
+  assert.deepEqual([line['level'], line['service']], ['fatal', 'supervisor']);
+  assert.match((await lastTrouble(log, 0)) ?? '', /nonexistent\/c\.toml/);
   await failing.end();
 
   const starting = await spawnSupervisor(log, ['--config', '/nonexistent/c.toml']);

@@ -6,6 +6,7 @@ import { identifyProcess } from '@gantry/host';
 import type { ChildPlan } from './child-plan.ts';
 import { endProcess } from './end-process.ts';
 import { closeLog, openLog } from './log-file.ts';
+import type { Report } from './report.ts';
 import type { ChildState } from './stack-state.ts';
 
 /** How fast a process that dies is started again. */
@@ -28,7 +29,7 @@ export interface KeptProcess extends AsyncDisposable {
 export interface KeepOptions {
   readonly logFile: string;
   readonly onChange: () => void;
-  readonly report: (text: string) => void;
+  readonly report: Report;
   readonly backOff?: BackOff;
 }
 
@@ -81,7 +82,7 @@ class Kept {
       }
       pauseMs = performance.now() - startedMs >= settledMs ? firstMs : pauseMs;
       this.#set({ name: this.#plan.name, starts: this.#state.starts, lastExit });
-      this.#options.report(`${this.#plan.name} ended: ${lastExit}; again in ${pauseMs} ms`);
+      this.#options.report('warn', `${this.#plan.name} ended: ${lastExit}; again in ${pauseMs} ms`);
       try {
         await sleep(pauseMs, undefined, { signal: this.#stop });
       } catch {
@@ -112,7 +113,7 @@ class Kept {
       starts: this.#state.starts + 1,
       ...(identity === undefined ? {} : { process: identity }),
     });
-    this.#options.report(`${this.#plan.name} started: pid ${child.pid}`);
+    this.#options.report('info', `${this.#plan.name} started: pid ${child.pid}`);
     if (this.#stop.aborted) {
       await this.end(); // It was being started when we were told to stop.
     }

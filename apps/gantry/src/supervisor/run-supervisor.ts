@@ -8,6 +8,7 @@ import { type ChildPlan, planServices } from './child-plan.ts';
 import { endProcess } from './end-process.ts';
 import { type KeptProcess, keepRunning } from './keep-running.ts';
 import { rotateLog } from './log-file.ts';
+import type { Report } from './report.ts';
 import {
   addressOf,
   readStackState,
@@ -27,8 +28,7 @@ export interface SupervisorOptions {
   readonly config: Config;
   readonly configFile: string | undefined;
   readonly compact: boolean;
-  /** Where its own events go: one line each. */
-  readonly report: (text: string) => void;
+  readonly report: Report;
   /** Stops everything: the services first, NATS last. */
   readonly signal: AbortSignal;
 }
@@ -73,7 +73,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
   });
   const onChange = (): void => {
     record().catch((error: unknown) => {
-      report(`write ${paths.state}: ${String(error)}`);
+      report('error', `write ${paths.state}: ${String(error)}`);
     });
   };
   const keep = (plan: ChildPlan): void => {
@@ -85,7 +85,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<void> {
   const rotation = setInterval(() => {
     for (const { state } of kept) {
       rotateLog(join(paths.logDir, `${state.name}.log`), maxLogBytes).catch((error: unknown) => {
-        report(`rotate the log of ${state.name}: ${String(error)}`);
+        report('error', `rotate the log of ${state.name}: ${String(error)}`);
       });
     }
   }, rotateEveryMs);
@@ -132,12 +132,12 @@ async function stopAll(kept: readonly KeptProcess[], hasNats: boolean): Promise<
   await Promise.all(kept.map((k) => k[Symbol.asyncDispose]()));
 }
 
-async function endOrphans(config: Config, report: (text: string) => void): Promise<void> {
+async function endOrphans(config: Config, report: Report): Promise<void> {
   const before = await readStackState(config);
   await Promise.all(
     (before?.children ?? []).map(async ({ name, process }) => {
       if (process !== undefined && (await isRunning(process))) {
-        report(`${name} is left from a supervisor that died: ending pid ${process.pid}`);
+        report('warn', `${name} is left from a supervisor that died: ending pid ${process.pid}`);
         await endProcess(process, orphanGraceMs);
       }
     }),

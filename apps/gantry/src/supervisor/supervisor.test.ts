@@ -37,7 +37,7 @@ function keepScript(
   const options: KeepOptions = {
     logFile,
     backOff,
-    report: (text) => reports.push(text),
+    report: (_level, text) => reports.push(text),
     onChange: () => {
       for (const look of waiting) {
         look();
@@ -99,7 +99,7 @@ test('a command that is not there is reported, and tried again', async (t) => {
       logFile: join(testDir(t), 'none.log'),
       backOff,
       onChange: () => undefined,
-      report: (text) => {
+      report: (_level, text) => {
         reports.push(text);
         if (reports.length > 3) {
           tried.resolve();

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   copyFileSync,
@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { detectCgroups, findTool, removeCgroup } from '@gantry/host';
 import type { ExecTarget } from './ports.ts';
 
@@ -47,13 +48,10 @@ export function startBusyboxContainer(
   const runtime = findTool(name) ?? name;
   const runtimeArgs = ['--root', join(dir, 'state')];
   t.after(async () => {
-    const remove = () =>
-      execFileSync(runtime, [...runtimeArgs, 'delete', '--force', id], { stdio: 'ignore' });
-    try {
-      remove();
-    } catch {
-      remove(); // It waits ten seconds for the processes to end, which may be too short.
-    }
+    // Not synchronously: the first process can't end while a child of ours in its pid namespace waits to be reaped.
+    const remove = () => promisify(execFile)(runtime, [...runtimeArgs, 'delete', '--force', id]);
+    // It waits ten seconds for the processes to end, which may be too short.
+    await remove().catch(remove);
     await removeCgroup(cgroup);
     rmSync(dir, { recursive: true, force: true });
   });

@@ -301,6 +301,10 @@ export class FakeHost {
       isRunning: ({ pid }) => Promise.resolve(this.alive.has(pid)),
       waitForExit: ({ pid }) =>
         new Promise((resolve) => {
+          if (!this.alive.has(pid)) {
+            resolve();
+            return;
+          }
           const waiting = this.#waitingForEnd.get(pid) ?? [];
           this.#waitingForEnd.set(pid, [...waiting, resolve]);
         }),

@@ -261,7 +261,6 @@ test('the conmon of a pod is watched, also when the caller did not wait for the 
   while (pod().phase !== 'ready') {
     await new Promise(setImmediate);
   }
-  await new Promise((resolve) => setTimeout(resolve, 10));
   // Killed: it writes no exit record that would tell.
   host.end(pod().facts.pause?.monitor.pid ?? assert.fail('no pause container'));
   while (pod().phase !== 'notready') {

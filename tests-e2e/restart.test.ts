@@ -137,8 +137,16 @@ test('a service that is killed in mid-request makes the gateway answer unavailab
 });
 
 test('without NATS the gateway says unavailable, and works again when it is back', async () => {
-  killServices(stack, 'nats-server');
-  await assert.rejects(stack.runtime.listPodSandbox({}), { kind: 'unavailable' });
+  const refusal = await until(
+    'a refusal',
+    () => {
+      // Once more where the request was slower than the next NATS.
+      killServices(stack, 'nats-server');
+      return stack.runtime.listPodSandbox({}).then(() => undefined, kindOf);
+    },
+    (kind) => kind !== undefined,
+  );
+  assert.equal(refusal, 'unavailable');
   await answers();
   await stack.runtime.listPodSandbox({});
 });

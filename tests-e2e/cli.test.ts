@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { busyboxImageName } from '@gantry/debian-image';
 import { run } from '@gantry/host';
 import { hostOf, leaks } from './harness/host.ts';
 import { podConfig, runPod } from './harness/pod.ts';
@@ -175,4 +176,18 @@ test('a faulty config file is refused with every fault, its path and the file', 
   assert.equal(exitCode, 1);
   assert.match(stderr.toString(), /root_dir \(line 1\): .*absolute/);
   assert.match(stderr.toString(), /grpc\.sokcet \(line 3\)/);
+});
+
+test('a demo whose reader has seen enough removes its pod, and says nothing more', async () => {
+  const clean = await hostOf(stack);
+  const gantry = join(import.meta.dirname, '..', 'gantry');
+  const script = `"$1" --config "$2" demo | sed '/has the address/q'; exit "\${PIPESTATUS[0]}"`;
+  const { exitCode, stdout, stderr } = await run('bash', [
+    ...['-c', script, 'bash', gantry, stack.configFile],
+  ]);
+  assert.match(stdout.toString(), /pod [0-9a-f]+ has the address [\da-f.:]+\n$/);
+  assert.deepEqual([exitCode, stderr.toString()], [0, '']);
+  assert.deepEqual((await stack.runtime.listPodSandbox({})).items, []);
+  await stack.gantryOk('rmi', busyboxImageName);
+  assert.deepEqual(leaks(clean, await hostOf(stack)), []);
 });

@@ -140,3 +140,17 @@ test('config nats makes the account of a node for a server of the operator', (t)
   assert.match(err, /^the credentials of node-1 are in .*\/nats$/m);
   assert.equal(statSync(join(dir, 'nats')).mode & 0o777, 0o700);
 });
+
+test('a reader that has seen enough is no failure, an output that is full is one', () => {
+  const bash = (script: string) => {
+    const command = `"${process.execPath}" "${join(import.meta.dirname, 'main.ts')}"`;
+    const args = ['-c', script.replaceAll('gantry', command)];
+    const { status, stderr } = spawnSync('bash', args, { encoding: 'utf8' });
+    return { code: status, err: stderr };
+  };
+  const cut = bash(`gantry config docs | true; exit "\${PIPESTATUS[0]}"`);
+  assert.deepEqual(cut, { code: 0, err: '' });
+  const full = bash('gantry config docs > /dev/full');
+  assert.equal(full.code, 1);
+  assert.match(full.err, /^gantry: .*ENOSPC/);
+});

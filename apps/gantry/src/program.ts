@@ -104,7 +104,7 @@ function invocationOf(command: Command): Invocation {
 // sudo, timeout and terminals may send what is one signal to them twice.
 const sameSignalMs = 500;
 
-/** Aborts at the first SIGINT or SIGTERM, or when the terminal goes; a second one ends the process. */
+/** Aborts at the first SIGINT or SIGTERM, or when terminal or output go; a second one ends the process. */
 function interruption(): AbortSignal {
   const controller = new AbortController();
   let firstMs = 0;
@@ -121,6 +121,7 @@ function interruption(): AbortSignal {
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
   process.on('SIGHUP', stop);
+  process.stdout.once('error', stop);
   return controller.signal;
 }
 

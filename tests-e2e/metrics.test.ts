@@ -92,11 +92,13 @@ test('a container that works is told by the names and labels that a kubelet know
   );
   const { descriptors } = await stack.runtime.listMetricDescriptors({});
   const found = await until(
-    'it was throttled for a second',
+    'it was throttled for a second, and its ping has ended',
     () => metricsOf(pod),
-    ({ containerMetrics: [own] }) =>
+    ({ metrics, containerMetrics: [own] }) =>
       figureOf(own?.metrics ?? [], 'container_cpu_cfs_throttled_seconds_total') >= 1 &&
-      figureOf(own?.metrics ?? [], 'container_fs_usage_bytes') >= 8 << 20,
+      figureOf(metrics, 'container_network_transmit_bytes_total', 'eth0') > 3000 &&
+      figureOf(own?.metrics ?? [], 'container_fs_usage_bytes') >= 8 << 20 &&
+      figureOf(own?.metrics ?? [], 'container_processes') === 2,
     60_000,
   );
   const [own] = found.containerMetrics;

@@ -74,7 +74,12 @@ test('a pod runs from RunPodSandbox to RemovePodSandbox and leaves nothing behin
   );
   assert.equal(page, 200);
 
-  const log = await readFile(logPathOf(pod, container), 'utf8');
+  // conmon reads each output when it comes to it, the server may answer before.
+  const log = await until(
+    'both outputs in the log',
+    () => readFile(logPathOf(pod, container), 'utf8'),
+    (lines) => lines.includes('/dev/shm') && lines.includes('to-stderr'),
+  );
   assert.match(log, /^\d{4}-\d\d-\d\dT\S+ stdout F life-host$/m);
   assert.match(log, /stdout F search a\.example b\.example$/m);
   assert.match(log, /stdout F nameserver 10\.1\.2\.3$/m);

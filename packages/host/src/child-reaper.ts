@@ -60,6 +60,11 @@ class ChildReaper {
     );
   }
 
+  /** There are some now. */
+  hurryStrays(): void {
+    this.#strays?.hurry();
+  }
+
   has(pid: number): boolean {
     return this.#children.has(pid);
   }

@@ -1,4 +1,4 @@
-export { adoptOrphans, reapOrphan } from './adopt-orphans.ts';
+export { adoptOrphans, expectDeadOrphans, reapOrphan } from './adopt-orphans.ts';
 export { type CgroupOptions, listCgroupProcesses, removeCgroup } from './cgroup.ts';
 export {
   type CgroupHierarchy,

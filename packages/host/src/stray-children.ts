@@ -3,6 +3,8 @@ import { parseStat } from './process-id.ts';
 
 /** How long a child that has ended may wait for the one who started it. */
 const graceMs = 1000;
+/** The same where strays are known to be there; libuv needs but one turn of the loop. */
+const shortGraceMs = 50;
 
 interface Zombie {
   readonly pid: number;
@@ -18,7 +20,8 @@ export class StrayChildren {
   readonly #isKnown: (pid: number) => boolean;
   readonly #reap: (pid: number) => void;
   #seen: readonly Zombie[] = [];
-  #isDue = false;
+  #timer: NodeJS.Timeout | undefined;
+  #isHurried = false;
 
   constructor(isKnown: (pid: number) => boolean, reap: (pid: number) => void) {
     this.#isKnown = isKnown;
@@ -27,16 +30,28 @@ export class StrayChildren {
 
   /** To be called when a child has ended. It does not keep this process alive. */
   lookSoon(): void {
-    if (!this.#isDue) {
-      this.#isDue = true;
-      setTimeout(() => {
-        this.#isDue = false;
-        this.#look();
-      }, graceMs).unref();
+    this.#timer ??= this.#lookIn(graceMs);
+  }
+
+  /** To be called when there are some for sure: each look takes a read for each child, so it is not done for all ends. */
+  hurry(): void {
+    if (!this.#isHurried) {
+      this.#isHurried = true;
+      clearTimeout(this.#timer);
+      this.#timer = this.#lookIn(shortGraceMs);
     }
   }
 
-  #look(): void {
+  #lookIn(ms: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      const wasHurried = this.#isHurried;
+      this.#timer = undefined;
+      this.#isHurried = false;
+      this.#look(wasHurried);
+    }, ms).unref();
+  }
+
+  #look(isHurried: boolean): void {
     const zombies = zombiesHere().filter(({ pid }) => !this.#isKnown(pid));
     const isOld = (zombie: Zombie): boolean =>
       this.#seen.some((s) => s.pid === zombie.pid && s.startTime === zombie.startTime);
@@ -45,7 +60,7 @@ export class StrayChildren {
     }
     this.#seen = zombies.filter((zombie) => !isOld(zombie));
     if (this.#seen.length > 0) {
-      this.lookSoon();
+      this.#timer ??= this.#lookIn(isHurried ? shortGraceMs : graceMs);
     }
   }
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { adoptOrphans, reapOrphan } from './adopt-orphans.ts';
+import { adoptOrphans, expectDeadOrphans, reapOrphan } from './adopt-orphans.ts';
 import type { ProcessExit } from './child-reaper.ts';
 import { listenForConsole } from './console-socket.ts';
 import { identifyProcess, isRunning } from './process-id.ts';
@@ -175,20 +175,38 @@ test('a runtime that hands over nothing is no terminal, and no socket stays', (t
 });
 
 test('an orphan that nobody asks for is reaped in the end', async () => {
-  const script = 'import os, sys\npid = os.fork()\nif pid == 0: os._exit(0)\nprint(pid)';
-  let pid: number;
-  {
-    using _ = adoptOrphans();
-    const started = startProcess('python3', ['-c', script], { stdio: ['null', 'output', 2] });
-    const [told] = await Promise.all([text(started.output(1)), started.exited]);
-    pid = Number(told);
-  }
+  const pid = await deadOrphan();
   const stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
   assert.match(stat, new RegExp(`\\) \\w ${String(process.pid)} `), 'it is ours');
   while ((await identifyProcess(pid)) !== undefined) {
     await delay(20);
   }
 });
+
+test('dead orphans that are told of are reaped at the second look from now', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const pid = await deadOrphan();
+  expectDeadOrphans();
+  t.mock.timers.tick(50);
+  assert.ok(
+    (await identifyProcess(pid)) !== undefined,
+    'libuv would reap it now, if it were its own',
+  );
+  t.mock.timers.tick(50);
+  assert.equal(await identifyProcess(pid), undefined);
+});
+
+/** One that has ended, whose parent has, and that nobody asks for. */
+async function deadOrphan(): Promise<number> {
+  const script = [
+    ...['import os', 'pid = os.fork()', 'if pid == 0: os._exit(0)'],
+    ...['os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)', 'print(pid)'],
+  ].join('\n');
+  using _ = adoptOrphans();
+  const started = startProcess('python3', ['-c', script], { stdio: ['null', 'output', 2] });
+  const [told] = await Promise.all([text(started.output(1)), started.exited]);
+  return Number(told);
+}
 
 test('an orphan is not ours when nobody said so, and a stranger is none', async () => {
   const script =

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { RuntimeError } from '@gantry/errors';
 import {
   adoptOrphans,
+  expectDeadOrphans,
   identifyProcess,
   type Owner,
   type ProcessExit,
@@ -112,6 +113,8 @@ export class OciProcess {
       await this.#killAll();
       await this.#endWithin(killPatienceMs);
     }
+    // What the runtime had begun came to us when it ended, and is dead as well.
+    expectDeadOrphans();
   }
 
   removeFiles(): void {

@@ -4,6 +4,7 @@ import { findTool } from '@gantry/host';
 import { RuntimeService } from '@gantry/proto';
 import { dial } from '@gantry/rpc';
 import { runningStack } from '../supervisor/stack-state.ts';
+import { checkLeft } from './check-left.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
 
 const answerLimitMs = 5000;
@@ -15,7 +16,7 @@ export async function checkStack(config: Config): Promise<Finding[]> {
   }
   const state = await runningStack(config);
   if (state === undefined) {
-    return [warn('stack', 'not running', 'start it: ./gantry up')];
+    return checkLeft(config);
   }
   const waiting = state.children.filter((child) => child.process === undefined);
   const processes =

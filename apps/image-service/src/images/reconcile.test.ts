@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { mountTmpfs } from '@gantry/host';
 import { openStore } from '@gantry/store';
@@ -79,6 +80,14 @@ test('what a killed process leaves of a pull is gone at the next start, what is 
   });
   t.after(() => child.kill('SIGKILL'));
   await stuck.promise;
+  {
+    // Both come at once: the other may still be on its way.
+    using store = openStore(join(directory, 'root/images/images.db'), { migrations });
+    const records = new LayerRecords(store, Date.now);
+    while (!image.diffIds.slice(0, 1).every((diffId) => records.has(diffId))) {
+      await delay(5, undefined, { signal: t.signal });
+    }
+  }
   child.kill('SIGKILL');
   await once(child, 'exit');
   hold = false;

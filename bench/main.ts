@@ -2,12 +2,13 @@
  * Gantry beside containerd on this host: the same runc, the same network
  * plugins, the same images, the same client, in turns within one run.
  *
- *   npm run bench [-- pods|pull|stream] [--rounds N]
+ *   npm run bench [-- pods|pull|stream|lists] [--rounds N]
  */
 import { argv, exit, stderr } from 'node:process';
 import { parseArgs } from 'node:util';
 import { benchTools } from '@gantry/host/testing';
 import { isolatedRun } from '@gantry/tests-e2e';
+import { compareLists } from './lists.ts';
 import { comparePods } from './pods.ts';
 import { comparePulls } from './pulls.ts';
 import { compareStreams } from './streams.ts';
@@ -20,6 +21,7 @@ const { values, positionals } = parseArgs({
 const benches: Readonly<Record<string, (rounds: number) => Promise<void>>> = {
   pods: comparePods,
   pull: comparePulls,
+  lists: compareLists,
   stream: compareStreams,
 };
 

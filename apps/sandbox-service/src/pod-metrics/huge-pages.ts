@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CgroupLayout } from '@gantry/host';
@@ -34,25 +35,24 @@ export async function hugePageSizes(root = '/sys/kernel/mm/hugepages'): Promise<
 }
 
 /** What a cgroup has of each size; empty where the host or the cgroup has no such controller. */
-export async function readHugePages(
+export function readHugePages(
   layout: CgroupLayout,
   cgroupPath: string,
   sizes: readonly string[],
-): Promise<HugePages[]> {
+): HugePages[] {
   const directory = cgroupDirectory(layout, 'hugetlb', cgroupPath);
-  if (directory === undefined || sizes.length === 0) {
+  if (directory === undefined) {
     return [];
   }
-  const figure = async (name: string) => parseFigure(await readSmallFile(join(directory, name)));
-  const found = await Promise.all(
-    sizes.map(async (pageSize) => {
-      const file = `hugetlb.${pageSize}`;
-      const usage = (await figure(`${file}.usage_in_bytes`)) ?? (await figure(`${file}.current`));
-      const maxUsage = await figure(`${file}.max_usage_in_bytes`);
-      return usage === undefined
-        ? undefined
-        : { pageSize, usage, ...(maxUsage === undefined ? {} : { maxUsage }) };
-    }),
-  );
-  return found.filter((pages) => pages !== undefined);
+  return sizes.flatMap((pageSize) => {
+    const file = join(directory, `hugetlb.${pageSize}`);
+    // Looked for and not tried: on a hybrid host the hierarchy may have the controller and its cgroups not.
+    const name = [`${file}.usage_in_bytes`, `${file}.current`].find((path) => existsSync(path));
+    const usage = name === undefined ? undefined : parseFigure(readSmallFile(name));
+    if (usage === undefined) {
+      return [];
+    }
+    const maxUsage = parseFigure(readSmallFile(`${file}.max_usage_in_bytes`));
+    return [{ pageSize, usage, ...(maxUsage === undefined ? {} : { maxUsage }) }];
+  });
 }

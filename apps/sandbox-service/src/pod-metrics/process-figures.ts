@@ -1,3 +1,4 @@
+import { readlinkSync } from 'node:fs';
 import { readdir, readlink } from 'node:fs/promises';
 import { readSmallFile } from '../stats/read-small-file.ts';
 
@@ -14,17 +15,30 @@ export async function openFilesOf(pids: readonly number[], proc = '/proc'): Prom
     const directory = `${proc}/${String(pid)}/fd`;
     const names = await readdir(directory).catch(() => []);
     descriptors += names.length;
-    const targets = await Promise.all(
-      names.map((name) => readlink(`${directory}/${name}`).catch(() => '')),
-    );
+    const targets = await targetsOf(names.map((name) => `${directory}/${name}`));
     sockets += targets.filter((target) => target.startsWith('socket:')).length;
   }
   return { descriptors, sockets };
 }
 
+/** As many links as are read in less time than turns of the thread pool take. */
+const fewLinks = 64;
+
+async function targetsOf(paths: readonly string[]): Promise<string[]> {
+  return paths.length > fewLinks
+    ? Promise.all(paths.map((path) => readlink(path).catch(() => '')))
+    : paths.map((path) => {
+        try {
+          return readlinkSync(path);
+        } catch {
+          return '';
+        }
+      });
+}
+
 /** The soft limit of open files of a process; undefined without a limit, and when it is gone. */
-export async function openFilesLimit(pid: number, proc = '/proc'): Promise<bigint | undefined> {
-  const text = await readSmallFile(`${proc}/${String(pid)}/limits`);
+export function openFilesLimit(pid: number, proc = '/proc'): bigint | undefined {
+  const text = readSmallFile(`${proc}/${String(pid)}/limits`);
   const soft = /^Max open files +(\d+)/m.exec(text ?? '')?.[1];
   return soft === undefined ? undefined : BigInt(soft);
 }

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CgroupLayout, cgroupDirectory, detectCgroups, hasCode } from '@gantry/host';
 import {
@@ -12,25 +12,29 @@ import { type HugePages, hugePageSizes, readHugePages } from '../pod-metrics/hug
 import type { CgroupReading } from './cgroup-reading.ts';
 import { parseV1, v1Files } from './cgroup-v1.ts';
 import { parseV2, v2Files } from './cgroup-v2.ts';
+import { InTurns } from './in-turns.ts';
 import { readSmallFile } from './read-small-file.ts';
 
 /** Reads cgroups by their path below the hierarchies' roots: three files each on v1, nine on v2. */
 export class CgroupReader {
   readonly #root: string;
+  readonly #turns: InTurns;
   #layout: Promise<CgroupLayout> | undefined;
   #pageSizes: Promise<readonly string[]> | undefined;
 
-  constructor(root = '/sys/fs/cgroup') {
+  constructor(root = '/sys/fs/cgroup', turns = new InTurns()) {
     this.#root = root;
+    this.#turns = turns;
   }
 
   /** Nothing is in the reading of a cgroup that is not there. */
   async read(cgroupPath: string): Promise<CgroupReading> {
     const layout = await this.#detected();
-    if (layout.version === 'v2') {
-      return parseV2(await readAll(v2Files, (name) => join(layout.root, cgroupPath, name)));
-    }
-    return parseV1(await readAll(v1Files, pathInV1(layout, cgroupPath)));
+    return this.#turns.run(() =>
+      layout.version === 'v2'
+        ? parseV2(readAll(v2Files, (name) => join(layout.root, cgroupPath, name)))
+        : parseV1(readAll(v1Files, pathInV1(layout, cgroupPath))),
+    );
   }
 
   /** As `read`, with all that metrics tell: 13 files on v1, 12 on v2, and those of huge pages. */
@@ -39,14 +43,14 @@ export class CgroupReader {
   ): Promise<{ readonly details: CgroupDetails; readonly hugePages: readonly HugePages[] }> {
     const layout = await this.#detected();
     this.#pageSizes ??= hugePageSizes();
-    const hugePages = readHugePages(layout, cgroupPath, await this.#pageSizes);
-    const details =
-      layout.version === 'v2'
-        ? parseV2Details(
-            await readAll(v2DetailFiles, (name) => join(layout.root, cgroupPath, name)),
-          )
-        : parseV1Details(await readAll(v1DetailFiles, pathInV1(layout, cgroupPath)));
-    return { details, hugePages: await hugePages };
+    const pageSizes = await this.#pageSizes;
+    return this.#turns.run(() => ({
+      details:
+        layout.version === 'v2'
+          ? parseV2Details(readAll(v2DetailFiles, (name) => join(layout.root, cgroupPath, name)))
+          : parseV1Details(readAll(v1DetailFiles, pathInV1(layout, cgroupPath))),
+      hugePages: readHugePages(layout, cgroupPath, pageSizes),
+    }));
   }
 
   /** How many processes are in it and in all below it. */
@@ -56,9 +60,8 @@ export class CgroupReader {
 
   /** Their pids. */
   async processesIn(cgroupPath: string): Promise<number[]> {
-    const layout = await this.#detected();
-    const directory = cgroupDirectory(layout, 'memory', cgroupPath);
-    return directory === undefined ? [] : pidsIn(directory);
+    const directory = cgroupDirectory(await this.#detected(), 'memory', cgroupPath);
+    return directory === undefined ? [] : this.#turns.run(() => pidsIn(directory));
   }
 
   #detected(): Promise<CgroupLayout> {
@@ -71,37 +74,42 @@ export class CgroupReader {
 }
 
 function pathInV1(layout: CgroupLayout, cgroupPath: string) {
+  const directories = new Map<string, string | undefined>();
   return ({ controller, name }: { readonly controller: string; readonly name: string }) => {
-    const directory = cgroupDirectory(layout, controller, cgroupPath);
-    return directory && join(directory, name);
+    if (!directories.has(controller)) {
+      directories.set(controller, cgroupDirectory(layout, controller, cgroupPath));
+    }
+    const directory = directories.get(controller);
+    return directory && `${directory}/${name}`;
   };
 }
 
-async function readAll<K extends string, F>(
+function readAll<K extends string, F>(
   files: Readonly<Record<K, F>>,
   pathOf: (file: F) => string | undefined,
-): Promise<Record<K, string | undefined>> {
-  const texts = await Promise.all(
-    Object.entries<F>(files).map(async ([key, file]) => {
-      const path = pathOf(file);
-      return [key, path && (await readSmallFile(path))];
-    }),
-  );
+): Record<K, string | undefined> {
+  const texts = Object.entries<F>(files).map(([key, file]) => {
+    const path = pathOf(file);
+    return [key, path && readSmallFile(path)];
+  });
   return Object.fromEntries(texts) as Record<K, string | undefined>;
 }
 
-async function pidsIn(directory: string): Promise<number[]> {
-  const [text = '', children] = await Promise.all([
-    readSmallFile(join(directory, 'cgroup.procs')),
-    readdir(directory, { withFileTypes: true }).catch((error: unknown) => {
-      if (hasCode(error, 'ENOENT', 'ENODEV')) {
-        return [];
-      }
-      throw error;
-    }),
-  ]);
+function pidsIn(directory: string): number[] {
+  const text = readSmallFile(join(directory, 'cgroup.procs')) ?? '';
   const own = text.split('\n').filter(Boolean).map(Number);
-  const below = children.filter((child) => child.isDirectory());
-  const pids = await Promise.all(below.map((child) => pidsIn(join(directory, child.name))));
-  return [...own, ...pids.flat()];
+  const below = entriesOf(directory).filter((entry) => entry.isDirectory());
+  return [...own, ...below.flatMap(({ name }) => pidsIn(join(directory, name)))];
+}
+
+function entriesOf(directory: string): Dirent[] {
+  try {
+    // Its own name, its `.`, and a link for each cgroup below: most have none, and 60 files.
+    return statSync(directory).nlink === 2 ? [] : readdirSync(directory, { withFileTypes: true });
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENODEV')) {
+      return [];
+    }
+    throw error;
+  }
 }

@@ -2,8 +2,13 @@ import type { Pressure, PressureLine } from './cgroup-reading.ts';
 
 /** The number of one line `<key> <number>` of a flat keyed file such as memory.stat. */
 export function figureOf(text: string, key: string): bigint | undefined {
-  const at = `\n${text}`.indexOf(`\n${key} `);
-  return at === -1 ? undefined : parseFigure(text.slice(at + key.length + 1).split('\n', 1)[0]);
+  const line = `${key} `;
+  const start = text.startsWith(line) ? 0 : text.indexOf(`\n${line}`) + 1;
+  if (!text.startsWith(line, start)) {
+    return undefined;
+  }
+  const end = text.indexOf('\n', start);
+  return parseFigure(text.slice(start + line.length, end === -1 ? undefined : end));
 }
 
 /** A file that is one number; undefined for `max`, and for what is no number. */

@@ -1,8 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ContainerStatsFilter, ContainerStatsSchema } from '@gantry/proto';
 import { containerMatches } from '../containers/container-view.ts';
-import { InParallel } from '../in-parallel.ts';
 import { hasLabels } from '../pods/pod-view.ts';
 import type { Clock } from '../ports.ts';
 import { cgroupDirectoryOf } from '../runtime/container-cgroup.ts';
@@ -29,8 +27,6 @@ export class ContainerReader {
   readonly #clock: Clock;
   readonly #cpu = new CpuSamples();
   readonly #layers: WritableLayers;
-  // A few readings of several files each keep the libuv pool busy, and leave others a turn.
-  readonly #readings = new InParallel(8);
 
   constructor({ figures, clock }: { readonly figures: Figures; readonly clock: Clock }) {
     this.#figures = figures;
@@ -40,60 +36,58 @@ export class ContainerReader {
 
   /** What they have written, by their ids; without those whose size is not known yet. */
   async layersOf(containers: readonly Container[]): Promise<ReadonlyMap<string, MeasuredLayer>> {
-    const done = new AbortController();
-    const patience = delay(layerPatienceMs, undefined, { signal: done.signal }).catch(() => 0);
-    try {
-      const layers = await Promise.all(
-        containers.map(async ({ id, facts: { upperDir } }) => {
-          const layer = upperDir && (await this.#layers.usageOf(upperDir, patience));
-          return layer ? ([id, layer] as const) : undefined;
-        }),
-      );
-      return new Map(layers.filter((layer) => layer !== undefined));
-    } finally {
-      done.abort();
-    }
+    using patience = startPatience();
+    const layers = await Promise.all(
+      containers.map(async ({ id, facts: { upperDir } }) => {
+        const layer = upperDir && (await this.#layers.usageOf(upperDir, patience.over));
+        return layer ? ([id, layer] as const) : undefined;
+      }),
+    );
+    return new Map(layers.filter((layer) => layer !== undefined));
   }
 
   /** In the order of `containers`. */
   async read(containers: readonly Container[]): Promise<ContainerFigures[]> {
-    const done = new AbortController();
-    const patience = delay(layerPatienceMs, undefined, { signal: done.signal }).catch(() => 0);
-    try {
-      return await Promise.all(
-        containers.map(async (container) => {
-          const cgroupPath = runningCgroup(container);
-          const { startedAtNanos, upperDir } = container.facts;
-          const [usage, layer] = await Promise.all([
-            cgroupPath && this.usageOf(cgroupPath, startedAtNanos),
-            upperDir && this.#layers.usageOf(upperDir, patience),
-          ]);
-          return { container, usage: usage || undefined, layer: layer || undefined };
-        }),
-      );
-    } finally {
-      done.abort();
-    }
+    using patience = startPatience();
+    return await Promise.all(
+      containers.map(async (container) => {
+        const cgroupPath = runningCgroup(container);
+        const { startedAtNanos, upperDir } = container.facts;
+        const [usage, layer] = await Promise.all([
+          cgroupPath && this.usageOf(cgroupPath, startedAtNanos),
+          upperDir && this.#layers.usageOf(upperDir, patience.over),
+        ]);
+        return { container, usage: usage || undefined, layer: layer || undefined };
+      }),
+    );
   }
 
   /** What a cgroup uses; its rate is told from the last reading under the same path. */
-  usageOf(cgroupPath: string, startedAtNanos?: bigint): Promise<CgroupUsage> {
-    return this.#readings.run(async () => {
-      const reading = await this.#figures.cgroup(cgroupPath);
-      const atNanos = this.#clock();
-      const { cpu } = reading;
-      const nanoCores = cpu && this.#cpu.rateOf(cgroupPath, { ...cpu, atNanos }, startedAtNanos);
-      return { reading, atNanos, nanoCores };
-    });
+  async usageOf(cgroupPath: string, startedAtNanos?: bigint): Promise<CgroupUsage> {
+    const reading = await this.#figures.cgroup(cgroupPath);
+    const atNanos = this.#clock();
+    const { cpu } = reading;
+    const nanoCores = cpu && this.#cpu.rateOf(cgroupPath, { ...cpu, atNanos }, startedAtNanos);
+    return { reading, atNanos, nanoCores };
   }
 
   /** How many processes are in cgroups and below. */
   async countProcesses(cgroupPaths: readonly string[]): Promise<number> {
-    const counts = await this.#readings.map(cgroupPaths, (path) =>
-      this.#figures.countProcesses(path),
-    );
+    const counts = await Promise.all(cgroupPaths.map((path) => this.#figures.countProcesses(path)));
     return counts.reduce((sum, count) => sum + count, 0);
   }
+}
+
+/** Over when layers have been waited for long enough. */
+function startPatience(): { readonly over: Promise<void> } & Disposable {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, layerPatienceMs);
+  return {
+    over: promise,
+    [Symbol.dispose]: () => {
+      clearTimeout(timer);
+    },
+  };
 }
 
 /** As the CRI shows it. One that does not run has no more than its writable layer. */

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { directoryUsage, type NamespaceWorker, statFilesystem } from '@gantry/host';
@@ -8,6 +9,7 @@ import type { HugePages } from '../pod-metrics/huge-pages.ts';
 import { type OpenFiles, openFilesLimit, openFilesOf } from '../pod-metrics/process-figures.ts';
 import { CgroupReader } from './cgroup-reader.ts';
 import type { CgroupReading } from './cgroup-reading.ts';
+import { InTurns } from './in-turns.ts';
 import { type NetworkDevice, parseNetworkDevices } from './network-devices.ts';
 import { readSmallFile } from './read-small-file.ts';
 import type { LayerUsage } from './writable-layers.ts';
@@ -49,7 +51,8 @@ export interface Figures {
 }
 
 export function hostFigures(namespaces: Pick<NamespaceWorker, 'readInNetns'>): Figures {
-  const cgroups = new CgroupReader();
+  const turns = new InTurns();
+  const cgroups = new CgroupReader('/sys/fs/cgroup', turns);
   const devices = new DeviceNames();
   return {
     cgroup: (path) => cgroups.read(path),
@@ -57,7 +60,7 @@ export function hostFigures(namespaces: Pick<NamespaceWorker, 'readInNetns'>): F
     async networkDevices(pidOrPath) {
       const text =
         typeof pidOrPath === 'number'
-          ? await readSmallFile(`/proc/${pidOrPath}/net/dev`)
+          ? await turns.run(() => readSmallFile(`/proc/${pidOrPath}/net/dev`))
           : await namespaces.readInNetns(pidOrPath, '/proc/thread-self/net/dev');
       return text === undefined ? undefined : parseNetworkDevices(text);
     },
@@ -65,7 +68,7 @@ export function hostFigures(namespaces: Pick<NamespaceWorker, 'readInNetns'>): F
       const [{ details, hugePages }, pids, limit] = await Promise.all([
         cgroups.readDetails(cgroupPath),
         cgroups.processesIn(cgroupPath),
-        init === undefined ? undefined : openFilesLimit(init),
+        init === undefined ? undefined : turns.run(() => openFilesLimit(init)),
       ]);
       const open = await openFilesOf(pids);
       return { details, hugePages, processes: pids.length, open, openFilesLimit: limit };
@@ -94,17 +97,17 @@ export function hostFigures(namespaces: Pick<NamespaceWorker, 'readInNetns'>): F
         : {
             bytes: BigInt(bytes),
             inodes: BigInt(inodes),
-            mountPoint: await mountPointOf(upperDir),
+            mountPoint: await turns.run(() => mountPointOf(upperDir)),
           };
     },
   };
 }
 
 /** The topmost directory above `path` that is on the same file system. */
-export async function mountPointOf(path: string): Promise<string> {
-  const { dev } = await stat(path);
+export function mountPointOf(path: string): string {
+  const { dev } = statSync(path);
   let top = path;
-  for (let up = dirname(top); up !== top && (await stat(up)).dev === dev; up = dirname(top)) {
+  for (let up = dirname(top); up !== top && statSync(up).dev === dev; up = dirname(top)) {
     top = up;
   }
   return top;

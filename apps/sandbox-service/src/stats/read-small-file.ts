@@ -1,24 +1,21 @@
-import { close, open, read } from 'node:fs';
-import { promisify } from 'node:util';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { hasCode } from '@gantry/host';
 
-const [openFile, readFile, closeFile] = [promisify(open), promisify(read), promisify(close)];
-
-// Larger than any cgroup file that is read here: one call takes it whole.
-const chunkBytes = 16_384;
+// Larger than any cgroup file that is read here: one call takes it whole. Nothing waits between its filling and its reading.
+const buffer = Buffer.allocUnsafeSlow(16_384);
 
 /**
  * The text of a kernel's file; undefined when it, or the cgroup or process that
- * it is of, is gone, or where the kernel does not keep such a figure. Half the
- * system calls of fs.readFile, which asks for a size first.
+ * it is of, is gone, or where the kernel does not keep such a figure. At once: no
+ * disk is behind these files, and a read is a tenth of what a turn of the thread pool costs.
  */
-export async function readSmallFile(path: string): Promise<string | undefined> {
+export function readSmallFile(path: string): string | undefined {
   try {
-    const fd = await openFile(path, 'r');
+    const fd = openSync(path, 'r');
     try {
-      return await readAll(fd);
+      return readAll(fd);
     } finally {
-      await closeFile(fd);
+      closeSync(fd);
     }
   } catch (error) {
     if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ENODEV', 'ESRCH', 'EOPNOTSUPP', 'EINVAL')) {
@@ -28,13 +25,15 @@ export async function readSmallFile(path: string): Promise<string | undefined> {
   }
 }
 
-async function readAll(fd: number): Promise<string> {
+function readAll(fd: number): string {
   const parts: Buffer[] = [];
   for (;;) {
-    const buffer = Buffer.allocUnsafe(chunkBytes);
-    const { bytesRead } = await readFile(fd, buffer, 0, chunkBytes, null);
-    parts.push(buffer.subarray(0, bytesRead));
-    if (bytesRead < pageBytes) {
+    const bytes = readSync(fd, buffer, 0, buffer.length, null);
+    if (bytes < pageBytes && parts.length === 0) {
+      return buffer.toString('utf8', 0, bytes);
+    }
+    parts.push(Buffer.from(buffer.subarray(0, bytes)));
+    if (bytes < pageBytes) {
       return Buffer.concat(parts).toString();
     }
   }

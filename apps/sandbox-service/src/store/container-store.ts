@@ -102,6 +102,13 @@ export interface ContainerRow {
   facts: string;
 }
 
+/** A row as it was read last. */
+interface Known {
+  readonly config: ContainerConfig;
+  readonly facts: string;
+  readonly container: Container;
+}
+
 /**
  * The containers of the node. Whoever writes a container's record holds the
  * lock of its pod; reading takes none.
@@ -109,8 +116,9 @@ export interface ContainerRow {
 export class ContainerStore {
   readonly #store: Store;
   readonly #onChange: () => void;
-  // The bytes of a config never change; decoding it is the dearest part of a list.
-  readonly #configs = new Map<string, ContainerConfig>();
+  // The bytes of a config never change, and lists find most facts as they were: reading both anew is the dearest
+  // part of a list.
+  readonly #known = new Map<string, Known>();
 
   /** `onChange` is called after each change of a phase, within the transaction. */
   constructor(store: Store, onChange: () => void) {
@@ -149,8 +157,8 @@ export class ContainerStore {
   /** Those being created included. */
   list(): readonly Container[] {
     const rows = this.#store.prepare<ContainerRow>('SELECT * FROM containers').all();
-    if (this.#configs.size > 2 * rows.length + 64) {
-      this.#configs.clear();
+    if (this.#known.size > 2 * rows.length + 64) {
+      this.#known.clear();
     }
     return rows.map((row) => this.decode(row));
   }
@@ -215,27 +223,29 @@ export class ContainerStore {
 
   remove(id: string): void {
     this.#store.prepare('DELETE FROM containers WHERE id = ?').run(id);
-    this.#configs.delete(id);
+    this.#known.delete(id);
     this.#onChange();
   }
 
   /** What a row says; one that was copied elsewhere may be of what is gone, and is not kept. */
   decode(row: ContainerRow, keep = true): Container {
-    let config = this.#configs.get(row.id);
-    if (config === undefined) {
-      config = fromBinary(ContainerConfigSchema, row.config);
-      if (keep) {
-        this.#configs.set(row.id, config);
-      }
+    const known = this.#known.get(row.id);
+    if (known?.facts === row.facts && known.container.phase === row.phase) {
+      return known.container;
     }
+    const config = known?.config ?? fromBinary(ContainerConfigSchema, row.config);
     const facts = readFacts<ContainerFacts>(row.facts);
-    return {
+    const container: Container = {
       id: row.id,
       sandboxId: row.sandbox_id,
       phase: row.phase,
       config: withLimits(config, facts.resources),
       facts,
     };
+    if (keep) {
+      this.#known.set(row.id, { config, facts: row.facts, container });
+    }
+    return container;
   }
 }
 

@@ -5,6 +5,7 @@ import { kindOf } from '@gantry/errors';
 import { ContainerState, PodSandboxConfigSchema, PodSandboxState } from '@gantry/proto';
 import { createContainer, runPod, startAlone, startContainer } from '../testing.ts';
 import { fingerprint } from './fingerprint.ts';
+import { openRecords } from './records.ts';
 
 test('any unique beginning of an id will do, in requests and in filters', async (t) => {
   const service = await startAlone(t);
@@ -81,4 +82,28 @@ test('a fingerprint does not depend on the order of a map', () => {
     fingerprint(PodSandboxConfigSchema, create(PodSandboxConfigSchema, { labels }));
   assert.equal(print({ a: '1', b: '2' }), print({ b: '2', a: '1' }));
   assert.notEqual(print({ a: '1', b: '2' }), print({ a: '2', b: '1' }));
+});
+
+test('a record that says the same is not read anew, one that another instance has changed is', async (t) => {
+  const service = await startAlone(t);
+  const { paths, records } = service.world;
+  const pod = await runPod(service);
+  const container = await startContainer(service, pod);
+  assert.equal(records.containers.get(container), records.containers.list()[0]);
+  assert.equal(records.sandboxes.get(pod), records.sandboxes.list()[0]);
+
+  using other = openRecords(paths.records, 'other');
+  other.containers.update(container, { facts: { message: 'of another instance' } });
+  other.sandboxes.update(pod, { phase: 'notready' });
+  assert.equal(records.containers.list()[0]?.facts.message, 'of another instance');
+  assert.equal(records.sandboxes.list()[0]?.phase, 'notready');
+  // What one transaction has undone is not remembered.
+  assert.throws(() =>
+    records.commit(() => {
+      records.containers.update(container, { phase: 'exited' });
+      assert.equal(records.containers.get(container).phase, 'exited');
+      throw new Error('undone');
+    }),
+  );
+  assert.equal(records.containers.get(container).phase, 'running');
 });

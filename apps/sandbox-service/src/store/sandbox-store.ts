@@ -85,6 +85,13 @@ export interface SandboxRow {
   facts: string;
 }
 
+/** A row as it was read last. */
+interface Known {
+  readonly config: PodSandboxConfig;
+  readonly facts: string;
+  readonly sandbox: Sandbox;
+}
+
 /**
  * The pods of the node. Whoever writes a pod's record holds the pod's lock;
  * reading takes none.
@@ -92,8 +99,9 @@ export interface SandboxRow {
 export class SandboxStore {
   readonly #store: Store;
   readonly #onChange: () => void;
-  // The bytes of a config never change; decoding it is the dearest part of a list.
-  readonly #configs = new Map<string, PodSandboxConfig>();
+  // The bytes of a config never change, and lists find most facts as they were: reading both anew is the dearest
+  // part of a list.
+  readonly #known = new Map<string, Known>();
 
   /** `onChange` is called after each change of a phase, within the transaction. */
   constructor(store: Store, onChange: () => void) {
@@ -129,8 +137,8 @@ export class SandboxStore {
   /** Those being created included. */
   list(): readonly Sandbox[] {
     const rows = this.#store.prepare<SandboxRow>('SELECT * FROM sandboxes').all();
-    if (this.#configs.size > 2 * rows.length + 64) {
-      this.#configs.clear();
+    if (this.#known.size > 2 * rows.length + 64) {
+      this.#known.clear();
     }
     return rows.map((row) => this.decode(row));
   }
@@ -166,21 +174,28 @@ export class SandboxStore {
 
   remove(id: string): void {
     this.#store.prepare('DELETE FROM sandboxes WHERE id = ?').run(id);
-    this.#configs.delete(id);
+    this.#known.delete(id);
     this.#onChange();
   }
 
   /** What a row says; one that was copied elsewhere may be of what is gone, and is not kept. */
   decode(row: SandboxRow, keep = true): Sandbox {
-    let config = this.#configs.get(row.id);
-    if (config === undefined) {
-      config = fromBinary(PodSandboxConfigSchema, row.config);
-      if (keep) {
-        this.#configs.set(row.id, config);
-      }
+    const known = this.#known.get(row.id);
+    if (known?.facts === row.facts && known.sandbox.phase === row.phase) {
+      return known.sandbox;
     }
+    const config = known?.config ?? fromBinary(PodSandboxConfigSchema, row.config);
     const facts = readFacts<SandboxFacts>(row.facts);
-    return { id: row.id, phase: row.phase, config: withLimits(config, facts), facts };
+    const sandbox: Sandbox = {
+      id: row.id,
+      phase: row.phase,
+      config: withLimits(config, facts),
+      facts,
+    };
+    if (keep) {
+      this.#known.set(row.id, { config, facts: row.facts, sandbox });
+    }
+    return sandbox;
   }
 }
 

@@ -90,17 +90,23 @@ test('basic auth is offered once it is asked for', { skip }, async (t) => {
       response.writeHead(401, { 'www-authenticate': 'Basic realm="lab"' }).end();
     }
   });
-  const { images } = await startImages(t);
+  const { images, configureHost } = await startImages(t);
   const name = `${proxy.host}/app:v1`;
   await assert.rejects(images.puller.pull(name, { signal }), {
     kind: 'unauthenticated',
-    message: /answered 401/,
+    message: /answered 401 \(there were no credentials for it\)$/,
   });
   const wrong = { ...user, password: 'wrong' };
   await assert.rejects(images.puller.pull(name, { signal, credentials: wrong }), {
     kind: 'unauthenticated',
+    message: /answered 401 \(with the credentials that it was given\)$/,
   });
   assert.equal(await images.puller.pull(name, { signal, credentials: user }), image.id);
+
+  configureHost('r.example', `server = "http://127.0.0.1:1"\n[host."http://${proxy.host}"]`);
+  await assert.rejects(images.puller.pull('r.example/app:v1', { signal, credentials: user }), {
+    message: /answered 401 \(mirrors get no credentials\)/,
+  });
 });
 
 test('a token is fetched for the scope that is asked for, and kept for the pull', {

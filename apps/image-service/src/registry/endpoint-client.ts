@@ -76,11 +76,8 @@ export class EndpointClient {
           this.#getOnce({ path, what, headers, options }),
         );
       } catch (error) {
-        if (error instanceof WrongSchemeError) {
-          throw withAdvice(error, this.endpoint);
-        }
         if (attempt === maxTries || options.signal.aborted || !isWorthAnotherTry(error)) {
-          throw error;
+          throw withAdvice(error, this.endpoint);
         }
         const pauseMs = retryAfterMs(error) ?? this.#options.backoffMs * 2 ** (attempt - 1);
         await delay(pauseMs, undefined, { signal: options.signal });
@@ -158,9 +155,22 @@ export class EndpointClient {
         continue;
       }
       const retryAfterMs = parseRetryAfter(answer.headers['retry-after'], Date.now());
-      const error = await registryError(answer, what, authorizer.secrets(authorization));
+      const error = await registryError(answer, what, {
+        secrets: authorizer.secrets(authorization),
+        ...(answer.status === 401 ? { note: this.#credentialsNote() } : {}),
+      });
       throw retryAfterMs === undefined ? error : Object.assign(error, { retryAfterMs });
     }
+  }
+
+  /** The registry says the same whether it was given wrong credentials or none. */
+  #credentialsNote(): string {
+    if (!this.endpoint.isUpstream) {
+      return 'mirrors get no credentials';
+    }
+    return this.#options.credentials === undefined
+      ? 'there were no credentials for it'
+      : 'with the credentials that it was given';
   }
 
   #urlOf(base: URL, path: string): URL {

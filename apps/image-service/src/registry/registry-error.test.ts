@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { messageOf } from '@gantry/errors';
 import { signal, startImages } from '../testing/test-images.ts';
 import { startProxy } from '../testing/test-proxy.ts';
 import { findEndpoints } from './find-endpoints.ts';
@@ -101,7 +102,7 @@ for (const [directory, host, speaks, advice] of [
     const [endpoint] = await findEndpoints(directory, host);
     assert.ok(endpoint !== undefined);
     const error = new WrongSchemeError(speaks, new URL(`https://${host}/v2/app/manifests/v1`));
-    assert.ok(withAdvice(error, endpoint).message.endsWith(`was asked by HTTPS: ${advice}`));
+    assert.ok(messageOf(withAdvice(error, endpoint)).endsWith(`was asked by HTTPS: ${advice}`));
     // Whom it redirects to, or names as its token server, no file of ours speaks of.
     const other = new WrongSchemeError(speaks, new URL('https://cdn.example/x'));
     assert.equal(withAdvice(other, endpoint), other);

@@ -37,19 +37,19 @@ export function isRegistryUnavailable(error: unknown): boolean {
 
 /**
  * Turns an answer that is no success into an error with host, status and the registry's own words,
- * as `wordsOf` has them.
+ * as `wordsOf` has them, and a note of ours.
  */
 export async function registryError(
   answer: HttpAnswer,
   what: string,
-  secrets: readonly string[],
+  { secrets, note }: { readonly secrets: readonly string[]; readonly note?: string },
 ): Promise<RegistryError | WrongSchemeError> {
   const { status, url } = answer;
   const said = await wordsOf(answer, secrets);
   if (status === 400 && url.protocol === 'http:' && saysHttps(said)) {
     return new WrongSchemeError('https', url);
   }
-  const message = `${what}: registry host ${url.host} answered ${status}${said}`;
+  const message = `${what}: registry host ${url.host} answered ${status}${said}${note === undefined ? '' : ` (${note})`}`;
   return new RegistryError(kindOfStatus(status), status, message);
 }
 

@@ -50,7 +50,9 @@ test('an unknown authority is refused, a configured one or skip_verify is not', 
 
   configureHost('registry.example', `server = "https://${host}"`);
   await assert.rejects(pull(), {
-    message: new RegExp(`^RegistryUnavailable: .*registry host ${host}: self-signed certificate`),
+    message: new RegExp(
+      `^RegistryUnavailable: .*registry host ${host}: self-signed certificate: name its authority by ca in /.*/registry\\.example/hosts\\.toml$`,
+    ),
   });
   configureHost('registry.example', `server = "https://${host}"\nca = "${caFile}.missing"`);
   await assert.rejects(pull(), {

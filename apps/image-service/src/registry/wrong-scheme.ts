@@ -1,4 +1,5 @@
 import { RuntimeError } from '@gantry/errors';
+import { hasCode } from '@gantry/host';
 import type { Endpoint } from './hosts-toml.ts';
 
 export type Scheme = 'http' | 'https';
@@ -36,8 +37,27 @@ export function saysHttps(words: string): boolean {
   );
 }
 
-/** The same error with what to write, and where, for the endpoint that was asked. */
-export function withAdvice(error: WrongSchemeError, { base, source }: Endpoint): WrongSchemeError {
+const unverified = [
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+];
+
+/** An error of TLS with what to write, and where, for the endpoint that was asked; any other as it is. */
+export function withAdvice(error: unknown, endpoint: Endpoint): unknown {
+  if (error instanceof WrongSchemeError) {
+    return withScheme(error, endpoint);
+  }
+  if (error instanceof Error && hasCode(error, ...unverified)) {
+    const advice = `name its authority by ca in ${endpoint.source.file}`;
+    return new Error(`${error.message}: ${advice}`);
+  }
+  return error;
+}
+
+function withScheme(error: WrongSchemeError, { base, source }: Endpoint): WrongSchemeError {
   if (error.url.host !== base.host) {
     // It redirects to the wrong scheme, or names a token server by it: no file of ours does.
     return error;

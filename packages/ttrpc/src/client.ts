@@ -115,8 +115,11 @@ export class TtrpcClient {
       timeoutMs === undefined
         ? undefined
         : setTimeout(() => {
-            const words = `no answer within ${timeoutMs} ms`;
-            answer.reject(new RuntimeError('deadline-exceeded', words));
+            // Where this process was held up as long, an answer may lie there unread: it comes first.
+            setImmediate(() => {
+              const words = `no answer within ${timeoutMs} ms`;
+              answer.reject(new RuntimeError('deadline-exceeded', words));
+            });
           }, timeoutMs);
     return {
       [Symbol.dispose]: () => {

@@ -113,8 +113,11 @@ async function inTime(
 ): Promise<PluginName> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
-    const words = `it has not registered within ${timeoutMs} ms`;
-    late.reject(new RuntimeError('deadline-exceeded', words));
+    // Where this process was held up as long, its words may lie there unread: they come first.
+    setImmediate(() => {
+      const words = `it has not registered within ${timeoutMs} ms`;
+      late.reject(new RuntimeError('deadline-exceeded', words));
+    });
   }, timeoutMs);
   const gone = client.closed.then((cause) => {
     throw cause;

@@ -62,6 +62,18 @@ RunPodSandbox   gateway  ██████████████████�
   );
 });
 
+test('a request that did well in spite of a step did well', () => {
+  const [root] = trace.roots;
+  assert.ok(root !== undefined);
+  const heading = (failed: boolean, isRootFailed: boolean): string => {
+    const roots = [{ ...root, failed: isRootFailed }];
+    return formatTrace({ ...trace, failed, roots }).split('  ')[2] ?? '';
+  };
+  assert.equal(heading(true, true), 'failed');
+  assert.equal(heading(true, false), 'ok, though a step failed');
+  assert.equal(heading(false, false), 'ok');
+});
+
 test('a request that is only sent on is one line', () => {
   const name = 'runtime.v1.RuntimeService/Version';
   const answer = span(name, 0, 1);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -16,7 +16,7 @@ import { lastTrouble } from './last-trouble.ts';
 import { ensure, needsOf } from './packages.ts';
 import { listeningInodes } from './port-owner.ts';
 import { spawnSupervisor } from './spawned-supervisor.ts';
-import { checkSameStack } from './start-stack.ts';
+import { checkSameStack, tellNewerConfig } from './start-stack.ts';
 
 test('a port in use is told with its owner and the key to change', async (t) => {
   const server = createServer().listen(0, '127.0.0.1');
@@ -220,6 +220,22 @@ test('the last complaint of a log is found, and not one of an earlier run', asyn
   assert.equal(await lastTrouble(file, 0, 1000), undefined);
   writeFileSync(file, '[12] 2026/11/22 10:00:00.000000 [FTL] listen tcp: address in use\n');
   assert.equal(await lastTrouble(file, 0), '[FTL] listen tcp: address in use');
+});
+
+test('a config that was written after the start is told, and when it counts', async (t) => {
+  const configFile = join(testDir(t), 'c.toml');
+  const notes: string[] = [];
+  const note = (text: string) => void notes.push(text);
+  await tellNewerConfig({ configFile, note }, { startedAtMs: 0 });
+  writeFileSync(configFile, '');
+  utimesSync(configFile, 1000, 1000);
+  await tellNewerConfig({ configFile, note }, { startedAtMs: 1_000_001 });
+  assert.deepEqual(notes, []);
+  await tellNewerConfig({ configFile, note }, { startedAtMs: 999_999 });
+  assert.match(
+    notes.join(),
+    /c\.toml has changed since: it counts after gantry down and gantry up/,
+  );
 });
 
 test('a config that means another stack than the one that runs is told what differs', () => {

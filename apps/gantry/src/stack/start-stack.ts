@@ -1,4 +1,5 @@
-import type { Config } from '@gantry/config';
+import { stat } from 'node:fs/promises';
+import { type Config, defaultConfigFile } from '@gantry/config';
 import { RuntimeError } from '@gantry/errors';
 import {
   addressOf,
@@ -32,6 +33,7 @@ export async function startStack(options: StartOptions): Promise<{ readonly wasU
   const running = options.spawn ? await runningStack(config) : undefined;
   if (running !== undefined) {
     checkSameStack(config, running);
+    await tellNewerConfig(options, running);
     await waitUntilReady({ ...options, compact: running.compact });
     return { wasUp: true };
   }
@@ -58,6 +60,19 @@ export async function startStack(options: StartOptions): Promise<{ readonly wasU
   await ensureSandboxImage(config, { note, signal: options.signal });
   undo.move();
   return { wasUp: false };
+}
+
+/** That the services have read the file before it was last written is told. */
+export async function tellNewerConfig(
+  { configFile = defaultConfigFile, note }: Pick<StartOptions, 'configFile' | 'note'>,
+  { startedAtMs }: Pick<StackState, 'startedAtMs'>,
+): Promise<void> {
+  const changedAtMs = (await stat(configFile).catch(() => undefined))?.mtimeMs ?? 0;
+  if (changedAtMs > startedAtMs) {
+    note(
+      `${configFile} has changed since: it counts after gantry down and gantry up (pods keep running)`,
+    );
+  }
 }
 
 /** That a config which differs in where a stack is to be reached is told, and not waited for in vain. */

@@ -98,7 +98,10 @@ const createIn = (pod: RunningPod) =>
     sandboxConfig: pod.config,
   });
 
-test('RunPodSandbox, killed at every step', async (t) => {
+/** For all of its parts, some dozens: each of these has the usual time. A busy host takes seconds for each. */
+const timeout = 1_200_000;
+
+test('RunPodSandbox, killed at every step', { timeout }, async (t) => {
   // Without a pause container there are the files, the namespaces and the network.
   for (const point of pointsOf('run-pod-sandbox', stack.infra === 'none' ? 10 : 16)) {
     await t.test(point, async () => {
@@ -121,6 +124,7 @@ const ofPodsOnly = process.env['GANTRY_E2E_INFRA'] === 'none';
 
 test('CreateContainer and StartContainer, killed at every step', {
   skip: ofPodsOnly && 'the same with a pause container',
+  timeout,
 }, async (t) => {
   const pod = await runPod(stack, podConfig(stack, 'host-of-crashes'));
   const withPod = await hostOf(stack);
@@ -161,7 +165,7 @@ test('CreateContainer and StartContainer, killed at every step', {
   await nothingMoreThan(clean);
 });
 
-test('StopPodSandbox and RemovePodSandbox, killed at every step', async (t) => {
+test('StopPodSandbox and RemovePodSandbox, killed at every step', { timeout }, async (t) => {
   const removal = ofPodsOnly ? [] : pointsOf('remove-pod-sandbox', 4);
   for (const point of [...pointsOf('stop-pod-sandbox', 4), ...removal]) {
     await t.test(point, async () => {

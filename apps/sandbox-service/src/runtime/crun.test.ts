@@ -32,6 +32,8 @@ async function commandFor(t: TestContext, args: readonly string[]): Promise<read
 
 test('with crun everything is as with runc', {
   skip: findTool('crun') === undefined && 'crun is not installed',
+  // Two files of tests, each with a time of its own.
+  timeout: 600_000,
 }, async (t) => {
   const files = ['conmon-runtime', 'survive-kill'].map((name) =>
     fileURLToPath(new URL(`${name}.test.ts`, import.meta.url)),

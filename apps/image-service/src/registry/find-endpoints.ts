@@ -1,8 +1,14 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RuntimeError } from '@gantry/errors';
 import { hasCode } from '@gantry/host';
-import { type Endpoint, parseHostsToml, plainEndpoint, type Upstream } from './hosts-toml.ts';
+import {
+  type Certificates,
+  type Endpoint,
+  parseHostsToml,
+  plainEndpoint,
+  type Upstream,
+} from './hosts-toml.ts';
 
 /**
  * Which servers to ask for images of `host`, in order. The directory is looked
@@ -15,6 +21,10 @@ export async function findEndpoints(directory: string, host: string): Promise<En
     const text = directory === '' ? undefined : await readOrNothing(file);
     if (text !== undefined) {
       return parseHostsToml(text, file, upstream);
+    }
+    const certificates = directory === '' ? undefined : await certificatesIn(join(directory, name));
+    if (certificates !== undefined) {
+      return [plainEndpoint(upstream, file, certificates)];
     }
   }
   const file = join(directory || '<images.registry_config_path>', host, 'hosts.toml');
@@ -46,13 +56,30 @@ function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d+){3}$/.test(hostname);
 }
 
-async function readOrNothing(file: string): Promise<string | undefined> {
+/**
+ * As docker keeps them, and containerd reads them where there is no hosts.toml: `*.crt` are authorities,
+ * `x.cert` with `x.key` a certificate of ours. undefined where there are none.
+ */
+async function certificatesIn(directory: string): Promise<Certificates | undefined> {
+  const names = (await unlessMissing(directory, readdir(directory))) ?? [];
+  const ending = (suffix: string): string[] =>
+    names.filter((name) => name.endsWith(suffix)).map((name) => join(directory, name));
+  const [ca, own] = [ending('.crt').sort(), ending('.cert').sort()];
+  const client = own.map((cert) => [cert, cert.replace(/cert$/, 'key')]);
+  return ca.length + client.length === 0 ? undefined : { ca, client };
+}
+
+function readOrNothing(file: string): Promise<string | undefined> {
+  return unlessMissing(file, readFile(file, 'utf8'));
+}
+
+async function unlessMissing<T>(path: string, read: Promise<T>): Promise<T | undefined> {
   try {
-    return await readFile(file, 'utf8');
+    return await read;
   } catch (cause) {
     if (hasCode(cause, 'ENOENT', 'ENOTDIR')) {
       return undefined;
     }
-    throw new RuntimeError('failed-precondition', `read ${file}`, { cause });
+    throw new RuntimeError('failed-precondition', `read ${path}`, { cause });
   }
 }

@@ -139,6 +139,36 @@ test('a plain URL with settings for TLS and a port is asked by HTTPS first', () 
   assert.deepEqual(ways('[host."http://m:5000"]'), [['http://m:5000/v2', undefined], last]);
 });
 
+test('certificates as docker keeps them count where there is no hosts.toml', async (t) => {
+  const directory = certs(t, { _default: '[host."https://default"]' });
+  const own = join(directory, 'r.example:5000');
+  mkdirSync(own);
+  const bases = async () =>
+    (await findEndpoints(directory, 'r.example:5000')).map(({ base }) => base.host);
+  assert.deepEqual(await bases(), ['default', 'r.example:5000']);
+  for (const name of ['b.crt', 'a.crt', 'me.cert', 'me.key', 'README']) {
+    writeFileSync(join(own, name), '');
+  }
+  const [endpoint, ...others] = await findEndpoints(directory, 'r.example:5000');
+  assert.deepEqual([endpoint?.base.href, others], ['https://r.example:5000/v2', []]);
+  assert.deepEqual(endpoint?.caFiles, [join(own, 'a.crt'), join(own, 'b.crt')]);
+  assert.deepEqual(endpoint.clientFiles, [
+    { cert: join(own, 'me.cert'), key: join(own, 'me.key') },
+  ]);
+  writeFileSync(join(own, 'hosts.toml'), '[host."https://m"]');
+  assert.deepEqual(await bases(), ['m', 'r.example:5000']);
+});
+
+test('a registry on this host is checked where a file says how', async (t) => {
+  const isLocal = async (toml: string) => {
+    const directory = certs(t, { 'localhost:5000': toml });
+    return (await findEndpoints(directory, 'localhost:5000')).at(-1)?.isLocal;
+  };
+  assert.equal(await isLocal('[host."https://m"]'), true);
+  assert.equal(await isLocal('ca = "ca.pem"'), false);
+  assert.equal(await isLocal('skip_verify = false'), false);
+});
+
 for (const [host, base, plainBase] of [
   ['docker.io', 'https://registry-1.docker.io/v2'],
   ['registry.example', 'https://registry.example/v2'],

@@ -52,7 +52,7 @@ export interface Endpoint {
   /** PEM files of client certificates; the key may stand in the same file. */
   readonly clientFiles: readonly { readonly cert: string; readonly key: string }[];
   readonly skipVerify: boolean;
-  /** On this very host: its own certificate proves nothing, and may be anybody's. */
+  /** On this very host, and no file says how to check it: its certificate may be anybody's. */
   readonly isLocal: boolean;
   readonly headers: Readonly<Record<string, string | string[]>>;
   readonly dialTimeoutMs?: number;
@@ -99,9 +99,17 @@ function standsFor({ base, capabilities }: Endpoint, last: Endpoint): boolean {
   return isSame && capabilities.has('pull') && capabilities.has('resolve');
 }
 
+/** What `ca` and `client` of a hosts.toml say. */
+export type Certificates = Pick<HostFields, 'ca' | 'client'>;
+
 /** The endpoint of a registry that no file speaks of; `file` is the one that would. */
-export function plainEndpoint(upstream: Upstream, file: string): Endpoint {
-  return endpointOf(upstream, {}, { directory: '/', file, isUpstream: true, isServer: true });
+export function plainEndpoint(
+  upstream: Upstream,
+  file: string,
+  certificates: Certificates = {},
+): Endpoint {
+  const context = { directory: '/', file, isUpstream: true, isServer: true };
+  return endpointOf(upstream, certificates, context);
 }
 
 function parseToml(text: string, file: string): InferOutput<typeof schema> {
@@ -151,7 +159,7 @@ function endpointOf(upstream: Upstream, fields: HostFields, context: Context): E
       key: resolve(key),
     })),
     skipVerify: fields.skip_verify ?? false,
-    isLocal: upstream.isLocal,
+    isLocal: upstream.isLocal && (fields.ca ?? fields.skip_verify) === undefined,
     headers: Object.fromEntries(
       Object.entries(fields.header ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
     ),

@@ -62,7 +62,8 @@ export async function startTestBroker(
   earlierDir?: string,
 ): Promise<TestBroker> {
   const dir = earlierDir ?? (await mkdtemp(join(tmpdir(), 'nri-')));
-  t.after(() => rm(dir, { recursive: true, force: true }));
+  // The broker, or another one on the same directory, may be writing still.
+  t.after(() => rm(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
   await mkdir(join(dir, 'plugins'), { recursive: true });
   const socket = join(dir, 'nri.sock');
   const config = parseConfig(configSchema, {

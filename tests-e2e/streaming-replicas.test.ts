@@ -33,7 +33,7 @@ before(async () => {
   stack = await startStack({
     config: `[streaming]
 port = ${port}
-idle_timeout_ms = 3000
+idle_timeout_ms = 10000
 tls_cert_file = "${cert}"
 tls_key_file = "${key}"
 [services.replicas]

@@ -3,7 +3,7 @@
  * with cgroup v2, systemd, its own kernel with AppArmor and SELinux, and Gantry as
  * the systemd unit of deploy/. Functions only: it is ten times slower.
  *
- *   node tests-e2e/vm/run.ts [apparmor] [checkpoint] [selinux]
+ *   node tests-e2e/vm/run.ts [apparmor] [checkpoint] [selinux] [enforcing]
  */
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -26,6 +26,7 @@ const boots = {
   apparmor: { lsm: 'security=apparmor', tests: ['systemd', 'apparmor', 'critest'] },
   checkpoint: { lsm: 'security=apparmor', tests: ['checkpoint'] },
   selinux: { lsm: 'security=selinux selinux=1', tests: ['selinux', 'critest'] },
+  enforcing: { lsm: 'security=selinux selinux=1', tests: ['selinux-enforcing'] },
 } as const;
 
 type Name = keyof typeof boots;

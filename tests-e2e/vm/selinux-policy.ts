@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { run } from '@gantry/host';
 
 /** What compiles a module of the policy, beside its source. */
 export const policyTools = ['checkpolicy', 'semodule-utils', 'm4', 'make', 'zstd'];
@@ -36,10 +37,28 @@ export function labelCommand(root: string): readonly string[] {
   return ['unshare', '--mount', 'chroot', root, 'sh', '-c', script];
 }
 
-/** Permissive unless the kernel is told `enforcing=1`. */
+/**
+ * What the policy lacks for containers of Gantry where it is enforced. What starts them is permissive: the policy of
+ * a whole engine is the distribution's to write, what a container may do is tested here.
+ */
+const gantryModule = `(typepermissive init_t)
+(typepermissive initrc_t)
+(typepermissive container_engine_t)
+; a container's stdin, stdout and stderr are pipes of conmon
+(allow container_domain container_engine_t (fifo_file (ioctl read write getattr lock append)))
+(allow container_domain container_engine_t (fd (use)))
+`;
+
+/** Permissive unless the kernel is told `enforcing=1`, or a test says so. */
 export async function configureSelinux(root: string): Promise<void> {
   await writeFile(
     join(root, 'etc/selinux/config'),
     'SELINUX=permissive\nSELINUXTYPE=default\nSETLOCALDEFS=0\n',
   );
+  await writeFile(join(root, 'root/gantry.cil'), gantryModule);
+  const install = ['semodule', '-n', '-s', 'default', '-i', '/root/gantry.cil'];
+  const { exitCode, stderr } = await run('chroot', [root, ...install], { timeoutMs: 600_000 });
+  if (exitCode !== 0) {
+    throw new Error(`semodule in the machine: exit ${String(exitCode)}: ${stderr.toString()}`);
+  }
 }

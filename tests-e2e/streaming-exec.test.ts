@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
+import { pressCtrlC } from './harness/press-ctrl-c.ts';
 import { killServices, pidsOf } from './harness/services.ts';
 import { type Stack, startStack } from './harness/stack.ts';
 import { commandWires, finish, openExec, Transcript, type Wire } from './harness/stream-client.ts';
@@ -93,8 +94,7 @@ for (const wire of commandWires) {
         (text) => text.includes('50 132'),
       );
     }
-    client.stdin?.write('\x03');
-    await output.until('interrupted');
+    await pressCtrlC(client.stdin, () => output.text.includes('interrupted'));
     assert.deepEqual(await client.status, failed(3) ?? (await client.status));
   });
 

@@ -13,6 +13,7 @@ import {
   shellContainer,
   startContainer,
 } from './harness/pod.ts';
+import { pressCtrlC } from './harness/press-ctrl-c.ts';
 import { type Stack, startStack } from './harness/stack.ts';
 import { Transcript } from './harness/stream-client.ts';
 import { until } from './harness/until.ts';
@@ -127,9 +128,8 @@ test('exec: a terminal with input, sizes, Ctrl-C and an exit code', async () => 
   await isTold('24 80');
   screen.resize(50, 132);
   await isTold('50 132');
-  stdin.write('\x03');
+  await pressCtrlC(stdin, () => output.text.includes('interrupted\r\n'));
   const status = await ended;
-  assert.match(output.text, /interrupted\r\n/);
   assert.equal(codeOf(status), '3');
 });
 

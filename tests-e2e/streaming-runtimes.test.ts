@@ -15,6 +15,7 @@ import {
   shellContainer,
   startContainer,
 } from './harness/pod.ts';
+import { pressCtrlC } from './harness/press-ctrl-c.ts';
 import { killServices, pidsOf } from './harness/services.ts';
 import { type Stack, startStack } from './harness/stack.ts';
 import {
@@ -133,8 +134,7 @@ function suite({ name, runtime, program, config }: Cell): void {
     client.resize({ width: 132, height: 50 });
     client.stdin?.write('a\n');
     await output.until('got a\r\n');
-    client.stdin?.write('\x03');
-    await output.until('50 132\r\n');
+    await pressCtrlC(client.stdin, () => output.text.includes('50 132\r\n'));
     assert.deepEqual(await client.status, { exitCode: 3 });
   });
 

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdir, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { kindOf, messageOf } from '@gantry/errors';
 import type { Network } from '../ports.ts';
-import { openCniNetwork } from './cni-network.ts';
+import { type CniOptions, openCniNetwork } from './cni-network.ts';
 import { goodPlugin, makePluginBed, type PluginBed, somePod } from './fake-plugins.ts';
 
 const chain = {
@@ -18,10 +19,14 @@ const chain = {
 };
 const mapping = { protocol: 'tcp', containerPort: 80, hostPort: 8080, hostIp: '' } as const;
 
-async function open(t: TestContext, bed: PluginBed): Promise<Network> {
+async function open(
+  t: TestContext,
+  bed: PluginBed,
+  more: Partial<CniOptions> = {},
+): Promise<Network> {
   const binDirs = [join(bed.dir, 'none'), bed.binDir];
   const { confDir, cacheDir } = bed;
-  const network = await openCniNetwork({ confDir, binDirs, timeoutMs: 5000, cacheDir });
+  const network = await openCniNetwork({ confDir, binDirs, timeoutMs: 5000, cacheDir, ...more });
   t.after(() => network[Symbol.asyncDispose]());
   return network;
 }
@@ -203,10 +208,34 @@ test('a missing plugin names the directories and the Debian package', async (t) 
   );
 });
 
-test('an abort ends the plugin with its children, and runs DEL', async (t) => {
+test('an abort lets the plugin end that adds the pod, and begins no other', async (t) => {
+  const bed = await makePluginBed(t);
+  const [go, whole] = [join(bed.dir, 'go'), join(bed.dir, 'whole')];
+  const waits = `until [ -e ${go} ]; do sleep 0.01; done; touch ${whole}`;
+  await bed.addPlugin('first', `[ "$CNI_COMMAND" = DEL ] && exit 0\n${waits}\n${goodPlugin}`);
+  await bed.addPlugin('second', goodPlugin);
+  const network = await open(t, bed);
+  const controller = new AbortController();
+  const plugins = [{ type: 'first' }, { type: 'second' }];
+  const attached = network.attach(
+    somePod,
+    { name: 'n', cniVersion: '1.0.0', plugins },
+    { signal: controller.signal },
+  );
+  while ((await bed.calls()).length === 0) {
+    await delay(5, undefined, { signal: t.signal });
+  }
+  controller.abort();
+  await writeFile(go, '');
+  await assert.rejects(attached, { name: 'AbortError' });
+  assert.ok(existsSync(whole));
+  assert.deepEqual(await commands(bed), ['ADD first', 'DEL second', 'DEL first']);
+});
+
+test('an abort ends a plugin that does not end, with its children, and runs DEL', async (t) => {
   const bed = await makePluginBed(t);
   await bed.addPlugin('only', '[ "$CNI_COMMAND" = DEL ] && exit 0\nsleep 60 & sleep 60');
-  const network = await open(t, bed);
+  const network = await open(t, bed, { abortGraceMs: 10 });
   const controller = new AbortController();
   const attached = network.attach(
     somePod,

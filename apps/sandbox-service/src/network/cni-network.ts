@@ -30,12 +30,19 @@ export interface CniOptions {
   readonly timeoutMs: number;
   /** Where it is kept what was attached; outlives a reboot. */
   readonly cacheDir: string;
+  /** A plugin that adds a pod may take so long when its caller has given up; five seconds unless told. */
+  readonly abortGraceMs?: number;
   /** From which a configuration is made when a kubelet tells the node's ranges; empty for none. */
   readonly confTemplate?: string;
 }
 
 /** The pod's interface; the kubelet and every plugin expect this name. */
 const ifName = 'eth0';
+/**
+ * A host-local that is killed between making the file of an address and writing down whose it is leaves an
+ * address that no DEL gives back.
+ */
+const defaultAbortGraceMs = 5000;
 /** statfs(2) type of a namespace file. */
 const nsfsMagic = 0x6e736673;
 
@@ -160,13 +167,15 @@ class CniNetwork implements Network, AsyncDisposable {
     args: string,
     signal: AbortSignal | undefined,
   ): Promise<Attachment> {
+    const { binDirs, timeoutMs, abortGraceMs = defaultAbortGraceMs } = this.#options;
+    using patience = abortLater(signal, abortGraceMs);
     let result: unknown;
     for (const step of stepsOf(network, values)) {
+      signal?.throwIfAborted();
       const call = this.#callOf('ADD', step, pod, network, result);
-      const { binDirs, timeoutMs } = this.#options;
       result = await runPlugin(
         { ...call, netnsPath: pod.netnsPath, args },
-        { binDirs, timeoutMs, signal },
+        { binDirs, timeoutMs, signal: patience.signal },
       );
     }
     const ips = ipsOf(result, ifName);
@@ -301,4 +310,26 @@ async function isNamespace(path: string): Promise<boolean> {
     ({ type }) => type === nsfsMagic,
     () => false,
   );
+}
+
+/** A signal that aborts so much later than `signal`, until it is disposed of. */
+function abortLater(
+  signal: AbortSignal | undefined,
+  ms: number,
+): Disposable & { readonly signal: AbortSignal } {
+  const later = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const onAbort = (): void => {
+    timer = setTimeout(() => {
+      later.abort(signal?.reason);
+    }, ms);
+  };
+  signal?.addEventListener('abort', onAbort, { once: true });
+  return {
+    signal: later.signal,
+    [Symbol.dispose]: () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    },
+  };
 }

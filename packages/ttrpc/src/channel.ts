@@ -47,13 +47,15 @@ export class Channel {
 
   /**
    * Writes a frame in one piece; resolves when the stream has taken it. Throws
-   * `resource-exhausted` above the limit, and then nothing was written.
+   * `resource-exhausted` above the limit, and then nothing was written. `sending` is
+   * called right before the write.
    */
-  async send(frame: Omit<Frame, 'flags'>): Promise<void> {
+  async send(frame: Omit<Frame, 'flags'>, sending?: () => void): Promise<void> {
     const bytes = encodeFrame(frame, this.#limit);
     if (this.#cause !== undefined) {
       throw this.#cause;
     }
+    sending?.();
     await new Promise<void>((resolve, reject) => {
       this.#stream.write(bytes, (error) => {
         if (error == null) {

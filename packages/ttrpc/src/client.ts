@@ -17,6 +17,8 @@ export interface CallOptions {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
   readonly metadata?: readonly (readonly [string, string])[];
+  /** Called when nothing but the write itself is left to do; not where the call fails before. */
+  readonly sending?: () => void;
 }
 
 interface Pending {
@@ -89,11 +91,10 @@ export class TtrpcClient {
     const streamId = this.#nextId;
     const answer = Promise.withResolvers<Uint8Array>();
     using _waiting = this.#wait(streamId, answer, options);
-    const sent = this.#channel.send({
-      streamId,
-      type: frameType.request,
-      data: toBinary(RequestSchema, request),
-    });
+    const sent = this.#channel.send(
+      { streamId, type: frameType.request, data: toBinary(RequestSchema, request) },
+      options.sending,
+    );
     this.#nextId += 2;
     sent.catch(answer.reject);
     return await answer.promise;

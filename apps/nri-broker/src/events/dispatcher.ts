@@ -275,6 +275,7 @@ export class Dispatcher {
   }
 
   async #tellAll(event: Event, subject: Subject): Promise<Updates> {
+    const { journal } = this.#deps;
     const owners = new Owners();
     const updates = new MergedUpdates(owners);
     const { id } = subject.container ?? subject.pod;
@@ -285,11 +286,14 @@ export class Dispatcher {
       }
       const nth = (sameName.get(plugin.fullName) ?? 0) + 1;
       sameName.set(plugin.fullName, nth);
-      if (!this.#deps.journal.claim(event, id, plugin.fullName, nth)) {
+      if (journal.wasTold(event, id, plugin.fullName, nth)) {
         continue;
       }
       try {
-        const answer = await plugin.tell(event, methodOf(event), requestOf(event, subject));
+        const request = requestOf(event, subject);
+        const answer = await plugin.tell(event, methodOf(event), request, () => {
+          journal.telling(event, id, plugin.fullName, nth);
+        });
         if (event === Event.STOP_CONTAINER && answer !== undefined) {
           for (const update of (answer as StopContainerResponse).update) {
             updates.add(plugin.fullName, update);

@@ -20,26 +20,39 @@ function newPath(t: TestContext): string {
   return join(dir, 'told');
 }
 
+/** As the dispatcher does; false where it was told before. */
+function tell(
+  journal: ToldJournal,
+  event: Event,
+  id: string,
+  plugin: string,
+  nth: number,
+): boolean {
+  const isNew = !journal.wasTold(event, id, plugin, nth);
+  journal.telling(event, id, plugin, nth);
+  return isNew;
+}
+
 test('what has been noted is known after kill -9, and a line that was cut off is none', (t) => {
   const path = newPath(t);
   const journal = new ToldJournal(path, log);
-  assert.equal(journal.claim(STOP_CONTAINER, 'c', '10-a', 1), true);
-  assert.equal(journal.claim(RUN_POD_SANDBOX, 'p', '10-a', 1), true);
+  assert.equal(tell(journal, STOP_CONTAINER, 'c', '10-a', 1), true);
+  assert.equal(tell(journal, RUN_POD_SANDBOX, 'p', '10-a', 1), true);
   appendFileSync(path, `told ${STOP_CONTAINER} d 10-a`);
   // Not closed, as by kill -9.
   const next = new ToldJournal(path, log);
-  assert.equal(next.claim(STOP_CONTAINER, 'c', '10-a', 1), false);
-  assert.equal(next.claim(STOP_CONTAINER, 'd', '10-a', 1), true);
-  assert.equal(next.claim(REMOVE_CONTAINER, 'c', '10-a', 1), true);
-  assert.equal(next.claim(STOP_CONTAINER, 'c', '10-b', 1), true);
-  assert.equal(next.claim(RUN_POD_SANDBOX, 'p', '10-a', 1), true);
+  assert.equal(tell(next, STOP_CONTAINER, 'c', '10-a', 1), false);
+  assert.equal(tell(next, STOP_CONTAINER, 'd', '10-a', 1), true);
+  assert.equal(tell(next, REMOVE_CONTAINER, 'c', '10-a', 1), true);
+  assert.equal(tell(next, STOP_CONTAINER, 'c', '10-b', 1), true);
+  assert.equal(tell(next, RUN_POD_SANDBOX, 'p', '10-a', 1), true);
 });
 
 test('two plugins of one name are told once each', (t) => {
   const path = newPath(t);
-  new ToldJournal(path, log).claim(STOP_CONTAINER, 'c', '10-a', 1);
+  tell(new ToldJournal(path, log), STOP_CONTAINER, 'c', '10-a', 1);
   const next = new ToldJournal(path, log);
-  const told = [1, 2, 1, 2].map((nth) => next.claim(STOP_CONTAINER, 'c', '10-a', nth));
+  const told = [1, 2, 1, 2].map((nth) => tell(next, STOP_CONTAINER, 'c', '10-a', nth));
   assert.deepEqual(told, [false, true, false, false]);
 });
 
@@ -47,15 +60,15 @@ test('the file stays short, and keeps what is not gone', (t) => {
   const path = newPath(t);
   const journal = new ToldJournal(path, log);
   journal.arrived('20-b');
-  journal.claim(STOP_CONTAINER, 'stays', '10-a', 1);
+  tell(journal, STOP_CONTAINER, 'stays', '10-a', 1);
   for (let n = 0; n < 20_000; n++) {
-    journal.claim(STOP_CONTAINER, `c${n}`, '10-a', 1);
+    tell(journal, STOP_CONTAINER, `c${n}`, '10-a', 1);
     journal.shorten((id) => id === 'stays');
   }
   assert.ok(readFileSync(path, 'utf8').split('\n').length < 10_000);
   const next = new ToldJournal(path, log);
-  assert.equal(next.claim(STOP_CONTAINER, 'stays', '10-a', 1), false);
-  assert.equal(next.claim(STOP_CONTAINER, 'c19999', '10-a', 1), false);
+  assert.equal(tell(next, STOP_CONTAINER, 'stays', '10-a', 1), false);
+  assert.equal(tell(next, STOP_CONTAINER, 'c19999', '10-a', 1), false);
   assert.equal(next.isAwaiting, true);
 });
 
@@ -88,8 +101,8 @@ test('without a disk plugins are told all the same', (t) => {
       warned.push(fields);
     },
   } as never);
-  assert.equal(journal.claim(STOP_CONTAINER, 'c', '10-a', 1), true);
-  assert.equal(journal.claim(STOP_CONTAINER, 'c', '10-a', 1), false);
+  assert.equal(tell(journal, STOP_CONTAINER, 'c', '10-a', 1), true);
+  assert.equal(tell(journal, STOP_CONTAINER, 'c', '10-a', 1), false);
   assert.equal(warned.length > 0, true);
 });
 

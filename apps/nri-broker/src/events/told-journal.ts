@@ -48,21 +48,20 @@ export class ToldJournal implements Disposable {
     return this.#awaited.size > 0;
   }
 
+  /** Whether the `nth` plugin of this name, 1 the first, has been told of this stop or removal; false for other events. */
+  wasTold(event: Event, id: string, plugin: string, nth: number): boolean {
+    return (this.#told.get(`${event} ${id}`)?.get(plugin) ?? 0) >= nth;
+  }
+
   /**
-   * True where the `nth` plugin of this name, 1 the first, is to be told of the
-   * event: for stops and removals only once. It counts as told from now on.
+   * To be called right before the event is written to that plugin: a broker that
+   * is killed between the two has told it nothing, and the next one does not either.
    */
-  claim(event: Event, id: string, plugin: string, nth: number): boolean {
-    if (!once.has(event)) {
-      return true;
+  telling(event: Event, id: string, plugin: string, nth: number): void {
+    if (once.has(event) && !this.wasTold(event, id, plugin, nth)) {
+      this.#write(`told ${event} ${id} ${plugin}`);
+      this.#count(`${event} ${id}`, plugin);
     }
-    const told = this.#told.get(`${event} ${id}`)?.get(plugin) ?? 0;
-    if (told >= nth) {
-      return false;
-    }
-    this.#count(`${event} ${id}`, plugin);
-    this.#write(`told ${event} ${id} ${plugin}`);
-    return true;
   }
 
   /** A plugin that comes back by itself when the broker does. */

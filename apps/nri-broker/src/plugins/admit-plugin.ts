@@ -159,7 +159,7 @@ export async function synchronizePlugin(
   try {
     for (const part of synchronizeParts(pods, containers, maxDataBytes)) {
       const left = Math.max(1, deadline - performance.now());
-      const answer = await plugin.ask(PluginService.method.synchronize, part, left);
+      const answer = await plugin.ask(PluginService.method.synchronize, part, { timeoutMs: left });
       if (!part.more) {
         return answer.update;
       }

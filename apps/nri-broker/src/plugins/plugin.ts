@@ -10,7 +10,7 @@ import {
   type ValidateContainerAdjustmentResponse,
 } from '@gantry/proto/nri';
 import { withSpan } from '@gantry/telemetry';
-import { callMethod, StatusError, type TtrpcClient } from '@gantry/ttrpc';
+import { type CallOptions, callMethod, StatusError, type TtrpcClient } from '@gantry/ttrpc';
 import { type CallResult, type PluginMetrics, PluginStats } from './plugin-stats.ts';
 
 /** What is asked of a validator, without the names of types. */
@@ -82,16 +82,18 @@ export class Plugin {
   /**
    * Tells it of an event. Undefined when it has nothing to say: it does not know
    * the method, or is gone now. Throws `failed-precondition` with its name and
-   * words where it refuses.
+   * words where it refuses. `sending` is called right before the event is written to
+   * it, so that a note of it and the event are as close as can be.
    */
   async tell<M extends DescMethodUnary>(
     event: Event,
     method: M,
     request: MessageInitShape<M['input']> & { pod?: PodSandbox; container?: Container },
+    sending?: () => void,
   ): Promise<MessageShape<M['output']> | undefined> {
     if (!this.#missing.has(method.name)) {
       try {
-        return await this.#measured(event, () => this.ask(method, request));
+        return await this.#measured(event, () => this.ask(method, request, sending && { sending }));
       } catch (error) {
         if (!isKind(error, 'unimplemented')) {
           return this.#refusedOr(undefined, event, error);
@@ -100,7 +102,7 @@ export class Plugin {
       }
     }
     if (stateChanges.has(event) && !this.#missing.has('StateChange')) {
-      await this.#tellStateChange(event, request);
+      await this.#tellStateChange(event, request, sending);
     }
     return undefined;
   }
@@ -124,18 +126,22 @@ export class Plugin {
   ask<M extends DescMethodUnary>(
     method: M,
     request: MessageInitShape<M['input']>,
-    timeoutMs = this.#options.requestTimeoutMs,
+    options?: Pick<CallOptions, 'timeoutMs' | 'sending'>,
   ): Promise<MessageShape<M['output']>> {
-    return callMethod(this.#options.client, method, request, { timeoutMs });
+    const timeoutMs = options?.timeoutMs ?? this.#options.requestTimeoutMs;
+    return callMethod(this.#options.client, method, request, { ...options, timeoutMs });
   }
 
   async #tellStateChange(
     event: Event,
     { pod, container }: { pod?: PodSandbox; container?: Container },
+    sending?: () => void,
   ): Promise<void> {
     const request = { event, ...(pod && { pod }), ...(container && { container }) };
     try {
-      await this.#measured(event, () => this.ask(PluginService.method.stateChange, request));
+      await this.#measured(event, () =>
+        this.ask(PluginService.method.stateChange, request, sending && { sending }),
+      );
     } catch (error) {
       if (isKind(error, 'unimplemented')) {
         this.#missing.add('StateChange');

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Disk } from './build-disk.ts';
 
@@ -14,7 +15,7 @@ export interface Boot {
 
 /**
  * Boots the disk under software emulation, with no network beyond itself, until
- * it has powered off. Rejects when it takes longer than `limitMs`.
+ * it has powered off; the disk stays as it was. Rejects when it takes longer than `limitMs`.
  */
 export async function boot({ disk, kernelArgs, onLine, limitMs }: Boot): Promise<void> {
   const machine = spawn(
@@ -28,10 +29,15 @@ export async function boot({ disk, kernelArgs, onLine, limitMs }: Boot): Promise
         'root=/dev/vda rw console=ttyS0 quiet systemd.unified_cgroup_hierarchy=1 mitigations=off nokaslr',
         ...kernelArgs,
       ].join(' '),
-      ...['-drive', `file=${disk.image},if=virtio,format=raw,cache=unsafe`],
+      // What is written goes with the machine: one without SELinux leaves files without labels to the next.
+      ...['-drive', `file=${disk.image},if=virtio,format=raw,cache=unsafe,snapshot=on`],
       ...['-device', 'virtio-rng-pci'],
     ],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      // qemu keeps what is written in a file there, without a name.
+      env: { ...process.env, TMPDIR: dirname(disk.image) },
+    },
   );
   const stop = () => machine.kill('SIGKILL');
   const late = AbortSignal.timeout(limitMs);

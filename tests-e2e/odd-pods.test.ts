@@ -16,7 +16,7 @@ import {
   shellContainer,
   startContainer,
 } from './harness/pod.ts';
-import { killServices } from './harness/services.ts';
+import { killServices, untilAllAnswer } from './harness/services.ts';
 import { stackForTests } from './harness/stack-for-tests.ts';
 import { until } from './harness/until.ts';
 
@@ -178,32 +178,22 @@ test('NATS dies while a container is started: it is running or created still, an
     killServices(stack, 'nats-server');
     const outcome = await started;
     assert.ok(outcome === 'started' || outcome === 'unavailable', String(outcome));
+    await untilAllAnswer(stack);
     // The work of a caller that is gone is undone, or done: in the end it is one of both.
-    const settled = await until(
+    await until(
       'it can be started, or runs',
       async () => {
         const again = await stack.runtime.startContainer({ containerId }).then(
           () => 'started',
           (error: { kind?: string }) => error.kind,
         );
-        const state = await statusOf(containerId).then(
-          (status) => status.state,
-          () => undefined,
-        );
-        return { again, state };
+        return { again, state: (await statusOf(containerId)).state };
       },
-      ({ state }) => state === ContainerState.CONTAINER_RUNNING,
+      ({ again, state }) =>
+        (again === 'started' || again === 'failed-precondition') &&
+        state === ContainerState.CONTAINER_RUNNING,
     );
-    assert.ok(
-      settled.again === 'started' || settled.again === 'failed-precondition',
-      String(settled.again),
-    );
-    const words = await until(
-      'stream-server is back, too',
-      () => wordsOf(containerId, 'echo in').catch((error: unknown) => String(error)),
-      (text) => text === 'in',
-    );
-    assert.equal(words, 'in');
+    assert.equal(await wordsOf(containerId, 'echo in'), 'in');
   }
   await removePod(stack, pod.podSandboxId);
   assert.deepEqual(leaks(clean, await hostOf(stack)), []);

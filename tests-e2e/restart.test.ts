@@ -14,7 +14,7 @@ import {
   shellContainer,
   startContainer,
 } from './harness/pod.ts';
-import { killServices, pidsOf } from './harness/services.ts';
+import { killServices, pidsOf, untilAllAnswer } from './harness/services.ts';
 import { stackForTests } from './harness/stack-for-tests.ts';
 import { until } from './harness/until.ts';
 
@@ -28,31 +28,6 @@ const everything = [
 
 const stack = await stackForTests();
 
-/** Waits until every service answers again after its processes were killed. */
-const answers = async () => {
-  const kindsOf = (...calls: readonly Promise<unknown>[]) =>
-    Promise.all(
-      calls.map((call) =>
-        call.then(
-          () => 'ok',
-          (error: unknown) => kindOf(error),
-        ),
-      ),
-    );
-  await until(
-    'the stack answers again',
-    () =>
-      kindsOf(
-        stack.runtime.status({}).then(({ status }) => {
-          assert.ok(status?.conditions.every((c) => c.status));
-        }),
-        stack.images.imageFsInfo({}),
-        stack.runtime.execSync({ containerId: 'nobody', cmd: ['true'] }),
-      ),
-    ([runtime, images, streams]) => runtime === 'ok' && images === 'ok' && streams === 'not-found',
-    60_000,
-  );
-};
 const stateOf = async (containerId: string) =>
   (await stack.runtime.containerStatus({ containerId })).status;
 
@@ -76,7 +51,7 @@ test('every pod outlives every process of Gantry, killed at one moment', async (
   assert.ok(killed.length >= 5, `killed ${killed.length} processes`);
   // One container ends while nobody of us is there.
   await writeFile(gate, 'go');
-  await answers();
+  await untilAllAnswer(stack);
 
   const status = await until(
     'exit is reported',
@@ -124,7 +99,7 @@ test('a service that is killed in mid-request makes the gateway answer unavailab
   assert.ok(error instanceof RuntimeError && error.kind === 'unavailable', String(error));
   // Five seconds and what a busy host adds: a deadline would be minutes away.
   assert.ok(Date.now() - killedAt < 20_000);
-  await answers();
+  await untilAllAnswer(stack);
   await until(
     'the exec left no process',
     () =>
@@ -147,6 +122,6 @@ test('without NATS the gateway says unavailable, and works again when it is back
     (kind) => kind !== undefined,
   );
   assert.equal(refusal, 'unavailable');
-  await answers();
+  await untilAllAnswer(stack);
   await stack.runtime.listPodSandbox({});
 });

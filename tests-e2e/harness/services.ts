@@ -1,5 +1,8 @@
+import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
+import { kindOf } from '@gantry/errors';
 import type { Stack } from './stack.ts';
+import { until } from './until.ts';
 
 export type ServiceProgram =
   | 'cri-gateway'
@@ -35,6 +38,34 @@ export function killServices(
     process.kill(pid, 'SIGKILL');
   }
   return pids;
+}
+
+/**
+ * Waits until every service answers again after processes of this stack, or its NATS, were killed: each finds its way
+ * back on its own, and that one answers says nothing of the others.
+ */
+export async function untilAllAnswer(stack: Stack): Promise<void> {
+  const kindsOf = (...calls: readonly Promise<unknown>[]) =>
+    Promise.all(
+      calls.map((call) =>
+        call.then(
+          () => 'ok',
+          (error: unknown) => kindOf(error),
+        ),
+      ),
+    );
+  await until(
+    'the stack answers again',
+    () =>
+      kindsOf(
+        stack.runtime.status({}).then(({ status }) => {
+          assert.ok(status?.conditions.every((c) => c.status));
+        }),
+        stack.images.imageFsInfo({}),
+        stack.runtime.execSync({ containerId: 'nobody', cmd: ['true'] }),
+      ),
+    ([runtime, images, streams]) => runtime === 'ok' && images === 'ok' && streams === 'not-found',
+  );
 }
 
 /** The pids of every conmon that holds a container of this stack. */

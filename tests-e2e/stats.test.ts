@@ -221,8 +221,16 @@ test('crictl shows the stats of containers and pods', needsCrictl, async (t) => 
   const id = await startContainer(stack, pod, shellContainer('shown', 'exec sleep 1000'));
   const address = `unix://${stack.socket}`;
   const ctl = async (...args: string[]): Promise<string> => {
-    const endpoints = ['--runtime-endpoint', address, '--image-endpoint', address];
-    const { exitCode, stdout, stderr } = await run(String(crictl), [...endpoints, ...args]);
+    // It gives a request two seconds unless told.
+    const options = [
+      '--runtime-endpoint',
+      address,
+      '--image-endpoint',
+      address,
+      '--timeout',
+      '60s',
+    ];
+    const { exitCode, stdout, stderr } = await run(String(crictl), [...options, ...args]);
     assert.equal(exitCode, 0, `crictl ${args.join(' ')}: ${stderr.toString()}`);
     return stdout.toString();
   };

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { podConfig, removePod, runPod, shellContainer, startContainer } from './harness/pod.ts';
 import { pressCtrlC } from './harness/press-ctrl-c.ts';
-import { killServices, pidsOf } from './harness/services.ts';
+import { killServices, pidsOf, untilAllAnswer } from './harness/services.ts';
 import { type Stack, startStack } from './harness/stack.ts';
 import { commandWires, finish, openExec, Transcript, type Wire } from './harness/stream-client.ts';
 import { until } from './harness/until.ts';
@@ -216,11 +216,7 @@ test('an exec goes on while gateway, sandbox-service and NATS are killed', async
   killServices(stack, 'cri-gateway', 'sandbox-service', 'nats-server');
   client.stdin?.write('two\n');
   await output.until('got two');
-  await until(
-    'the stack is back',
-    () => stack.runtime.version({}).catch(() => undefined),
-    (answer) => answer !== undefined,
-  );
+  await untilAllAnswer(stack);
   client.stdin?.write('three\n');
   await output.until('got three');
   client.stdin?.end();

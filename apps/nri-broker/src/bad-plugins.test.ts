@@ -267,6 +267,23 @@ test('a flood of updates is worked on a few at a time and holds up nobody', asyn
   await Promise.all(flood);
 });
 
+test('a message of millions of updates is not even read', async (t) => {
+  const { broker, seen } = await withCounter(t);
+  const many = Array.from({ length: 60_000 }, () => ({}));
+  const { client } = await rawPlugin(t, broker, {
+    createContainer: () => Promise.resolve({ update: many }),
+  });
+  await broker.untilCount(2);
+  await assert.rejects(callMethod(client, Runtime.method.updateContainers, { update: many }), {
+    kind: 'resource-exhausted',
+    message: /more than 50000 fields/,
+  });
+  assert.deepEqual(broker.host.asked, []);
+  await stillWorks(broker, 'c1', seen);
+  await client.closed;
+  assert.match(broker.dispatcher.plugins[1]?.stats.lastError ?? '', /more than 50000 fields/);
+});
+
 test('an answer above the limit drops its plugin alone', async (t) => {
   const { broker, seen } = await withCounter(t);
   const asked = Promise.withResolvers<void>();

@@ -3,6 +3,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { RuntimeError } from '@gantry/errors';
 import { RequestSchema, ResponseSchema } from '@gantry/proto/ttrpc';
 import { Channel } from './channel.ts';
+import { checkFieldCount, maxEnvelopeFields } from './field-count.ts';
 import { type Frame, frameType, maxDataBytes } from './frame.ts';
 import type { OversizeFrame } from './frame-decoder.ts';
 import { StatusError } from './status-error.ts';
@@ -118,7 +119,7 @@ export class TtrpcClient {
         : setTimeout(() => {
             // Where this process was held up as long, an answer may lie there unread: it comes first.
             setImmediate(() => {
-              const words = `no answer within ${timeoutMs} ms`;
+              const words = `no answer within ${Math.ceil(timeoutMs)} ms`;
               answer.reject(new RuntimeError('deadline-exceeded', words));
             });
           }, timeoutMs);
@@ -137,7 +138,8 @@ export class TtrpcClient {
       return;
     }
     try {
-      const { status, payload } = fromBinary(ResponseSchema, data);
+      checkFieldCount(ResponseSchema, data, maxEnvelopeFields);
+      const { status, payload } = fromBinary(ResponseSchema, data, { readUnknownFields: false });
       if (status === undefined || status.code === 0) {
         pending.resolve(payload);
       } else {

@@ -9,4 +9,4 @@ export {
   TtrpcServer,
 } from './server.ts';
 export { StatusError } from './status-error.ts';
-export { callMethod, type ServiceHandlers, serviceHandlers } from './typed.ts';
+export { callMethod, type ParseOptions, type ServiceHandlers, serviceHandlers } from './typed.ts';

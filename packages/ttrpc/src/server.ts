@@ -3,6 +3,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { RuntimeError } from '@gantry/errors';
 import { type Request, RequestSchema, ResponseSchema } from '@gantry/proto/ttrpc';
 import { Channel } from './channel.ts';
+import { checkFieldCount, maxEnvelopeFields } from './field-count.ts';
 import { type Frame, frameFlags, frameType, maxDataBytes } from './frame.ts';
 import { StatusError, statusOf } from './status-error.ts';
 
@@ -165,8 +166,12 @@ function failure(error: unknown): Uint8Array {
 
 function parseRequest(data: Uint8Array): Request {
   try {
-    return fromBinary(RequestSchema, data);
-  } catch {
+    checkFieldCount(RequestSchema, data, maxEnvelopeFields);
+    return fromBinary(RequestSchema, data, { readUnknownFields: false });
+  } catch (error) {
+    if (error instanceof RuntimeError) {
+      throw error;
+    }
     throw new StatusError(3, 'unmarshal request');
   }
 }

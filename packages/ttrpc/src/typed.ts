@@ -1,5 +1,6 @@
 import {
   create,
+  type DescMessage,
   type DescMethod,
   type DescMethodUnary,
   type DescService,
@@ -10,6 +11,7 @@ import {
 } from '@bufbuild/protobuf';
 import { RuntimeError } from '@gantry/errors';
 import type { CallOptions, TtrpcClient } from './client.ts';
+import { checkFieldCount } from './field-count.ts';
 import type { Handler, HandlerContext } from './server.ts';
 
 type UnaryMethods<S extends DescService> = {
@@ -24,18 +26,29 @@ export type ServiceHandlers<S extends DescService> = {
   ) => Promise<MessageInitShape<UnaryMethods<S>[K]['output']>>;
 };
 
-/** Calls a method of a generated service. Throws as `TtrpcClient.call`. */
+export interface ParseOptions {
+  /** A message of more fields, those of messages in it counted too, is not parsed; any number unless said otherwise. */
+  readonly maxFields?: number;
+}
+
+/**
+ * Calls a method of a generated service. Throws as `TtrpcClient.call`, and
+ * `resource-exhausted` for an answer of too many fields.
+ */
 export async function callMethod<M extends DescMethodUnary>(
   client: TtrpcClient,
   method: M,
   request: MessageInitShape<M['input']>,
-  options?: CallOptions,
+  options?: CallOptions & ParseOptions,
 ): Promise<MessageShape<M['output']>> {
   const payload = toBinary(method.input, create(method.input, request));
   const answer = await client.call(method.parent.typeName, method.name, payload, options);
   try {
-    return fromBinary<M['output']>(method.output, answer);
+    return checkedMessage<M['output']>(method.output, answer, options);
   } catch (cause) {
+    if (cause instanceof RuntimeError) {
+      throw new RuntimeError(cause.kind, `${method.name}: an answer that is too large`, { cause });
+    }
     throw new RuntimeError('internal', `${method.name}: an answer that is none`, { cause });
   }
 }
@@ -44,6 +57,7 @@ export async function callMethod<M extends DescMethodUnary>(
 export function serviceHandlers<S extends DescService>(
   service: S,
   handlers: ServiceHandlers<S>,
+  options?: ParseOptions,
 ): readonly [string, ReadonlyMap<string, Handler>] {
   const methods = new Map<string, Handler>();
   for (const method of service.methods) {
@@ -56,7 +70,7 @@ export function serviceHandlers<S extends DescService>(
     )[method.localName];
     if (handle !== undefined && method.methodKind === 'unary') {
       methods.set(method.name, async (payload, context) => {
-        const answer = await handle(parse(method, payload), context);
+        const answer = await handle(parse(method, payload, options), context);
         return toBinary(method.output, create(method.output, answer));
       });
     }
@@ -64,10 +78,25 @@ export function serviceHandlers<S extends DescService>(
   return [service.typeName, methods];
 }
 
-function parse(method: DescMethod, payload: Uint8Array): unknown {
+function parse(method: DescMethod, payload: Uint8Array, options?: ParseOptions): unknown {
   try {
-    return fromBinary(method.input, payload);
+    return checkedMessage(method.input, payload, options);
   } catch (cause) {
+    if (cause instanceof RuntimeError) {
+      throw new RuntimeError(cause.kind, `${method.name}: a request that is too large`, { cause });
+    }
     throw new RuntimeError('invalid-argument', `${method.name}: malformed request`, { cause });
   }
+}
+
+/** Without what the schema does not know: nobody asks for it, and it takes far more room than on the wire. */
+function checkedMessage<D extends DescMessage>(
+  schema: D,
+  bytes: Uint8Array,
+  options?: ParseOptions,
+): MessageShape<D> {
+  if (options?.maxFields !== undefined) {
+    checkFieldCount(schema, bytes, options.maxFields);
+  }
+  return fromBinary(schema, bytes, { readUnknownFields: false });
 }

@@ -17,7 +17,7 @@ import {
 import type { Logger } from '@gantry/telemetry';
 import { maxDataBytes, serviceHandlers, TtrpcClient, TtrpcServer } from '@gantry/ttrpc';
 import type { Snapshot } from '../ports.ts';
-import { Plugin } from './plugin.ts';
+import { maxMessageFields, Plugin } from './plugin.ts';
 import type { PluginMetrics } from './plugin-stats.ts';
 
 /** The NRI of this broker, as plugins are told. */
@@ -62,28 +62,32 @@ export async function admitPlugin(deps: AdmissionDeps, candidate: Candidate): Pr
   const server = new TtrpcServer(
     mux.open(connections.runtime),
     new Map([
-      serviceHandlers(Runtime, {
-        registerPlugin: ({ pluginName, pluginIdx }) =>
-          Promise.try(() => {
-            if (plugin !== undefined) {
-              throw new RuntimeError('already-exists', 'register: it has registered before');
+      serviceHandlers(
+        Runtime,
+        {
+          registerPlugin: ({ pluginName, pluginIdx }) =>
+            Promise.try(() => {
+              if (plugin !== undefined) {
+                throw new RuntimeError('already-exists', 'register: it has registered before');
+              }
+              try {
+                const said = { index: pluginIdx, name: pluginName };
+                registration.resolve(candidate.given ?? checkPluginName(said));
+              } catch (error) {
+                registration.reject(error);
+                throw error;
+              }
+              return {};
+            }),
+          updateContainers: async (request, { signal }) => {
+            if (plugin === undefined) {
+              throw new RuntimeError('failed-precondition', 'update containers: register first');
             }
-            try {
-              const said = { index: pluginIdx, name: pluginName };
-              registration.resolve(candidate.given ?? checkPluginName(said));
-            } catch (error) {
-              registration.reject(error);
-              throw error;
-            }
-            return {};
-          }),
-        updateContainers: async (request, { signal }) => {
-          if (plugin === undefined) {
-            throw new RuntimeError('failed-precondition', 'update containers: register first');
-          }
-          return { failed: [...(await deps.update(plugin.fullName, request, signal))] };
+            return { failed: [...(await deps.update(plugin.fullName, request, signal))] };
+          },
         },
-      }),
+        { maxFields: maxMessageFields },
+      ),
     ]),
     { maxInFlight: maxUpdatesInFlight },
   );

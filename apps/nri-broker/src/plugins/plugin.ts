@@ -26,6 +26,12 @@ export interface PluginOptions {
   readonly metrics: PluginMetrics;
 }
 
+/**
+ * Of one message of a plugin: above what it takes to update all containers of a
+ * node, and little enough to be read in a moment.
+ */
+export const maxMessageFields = 50_000;
+
 /** Events that older plugins are told of by StateChange, which has no answer. */
 const stateChanges: ReadonlySet<Event> = new Set([
   Event.RUN_POD_SANDBOX,
@@ -129,7 +135,11 @@ export class Plugin {
     options?: Pick<CallOptions, 'timeoutMs' | 'sending'>,
   ): Promise<MessageShape<M['output']>> {
     const timeoutMs = options?.timeoutMs ?? this.#options.requestTimeoutMs;
-    return callMethod(this.#options.client, method, request, { ...options, timeoutMs });
+    return callMethod(this.#options.client, method, request, {
+      ...options,
+      timeoutMs,
+      maxFields: maxMessageFields,
+    });
   }
 
   async #tellStateChange(

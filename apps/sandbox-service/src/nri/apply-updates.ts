@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { messageOf, RuntimeError } from '@gantry/errors';
 import type { OciResources } from '@gantry/oci';
 import type { ContainerUpdate, LinuxResources } from '@gantry/proto/nri';
@@ -12,6 +13,9 @@ import { refuseUnsupportedLimits } from './unsupported.ts';
 
 /** A pod that is busy, maybe with the very plugin that asks, is not waited for longer. */
 const longestWaitMs = 1500;
+/** Of many at once, such as a plugin may want of containers that are not there: then others get their turn. */
+const mostInARow = 50;
+const mostFailuresLogged = 50;
 
 export interface ApplyOptions {
   /** Ends the wait for pods that are busy; a short while when it is left out. */
@@ -41,32 +45,51 @@ export class AppliedUpdates {
   ): Promise<Unapplied> {
     const failed: ContainerUpdate[] = [];
     const reasons: string[] = [];
-    for (const update of updates) {
+    let failures = 0;
+    const note = (fields: object, words: string): void => {
+      if (++failures <= mostFailuresLogged) {
+        this.#log.warn(fields, words);
+      }
+    };
+    for (const [index, update] of updates.entries()) {
+      await breathe(index);
       try {
         await this.#update(update, owners, options);
         noteOwners(this.#parts.records, update.containerId, ownersFor(owners, update.containerId));
       } catch (error) {
         options.signal?.throwIfAborted();
         const reason = messageOf(error);
-        this.#log.warn(
-          { container: update.containerId, ignored: update.ignoreFailure, error: reason },
-          'an update that a plugin wants has failed',
-        );
-        if (!update.ignoreFailure) {
+        const { containerId: container, ignoreFailure: ignored } = update;
+        note({ container, ignored, error: reason }, 'an update that a plugin wants has failed');
+        if (!ignored) {
           failed.push(update);
           reasons.push(reason);
         }
       }
     }
-    for (const { containerId, reason } of evict) {
-      this.#log.info({ container: containerId, reason }, 'stopped because a plugin wants it');
+    for (const [index, { containerId, reason }] of evict.entries()) {
+      await breathe(index);
       try {
-        await this.#parts.stops.stop(containerId, 0);
+        await this.#evict(containerId, reason);
       } catch (error) {
-        reasons.push(messageOf(error));
+        const words = messageOf(error);
+        note({ container: containerId, reason, error: words }, 'an eviction has failed');
+        reasons.push(words);
       }
     }
+    if (failures > mostFailuresLogged) {
+      this.#log.warn({ failures, logged: mostFailuresLogged }, 'more that plugins want has failed');
+    }
     return { failed, reasons };
+  }
+
+  async #evict(containerId: string, reason: string): Promise<void> {
+    const { records, stops } = this.#parts;
+    if (records.containers.find(containerId) === undefined) {
+      throw new RuntimeError('not-found', `evict container ${containerId}: not found`);
+    }
+    this.#log.info({ container: containerId, reason }, 'stopped because a plugin wants it');
+    await stops.stop(containerId, 0);
   }
 
   async #update(
@@ -126,5 +149,11 @@ export class AppliedUpdates {
       });
       await writeSpec(paths, id, { ...spec, linux: { ...spec.linux, resources: merged } });
     }
+  }
+}
+
+async function breathe(index: number): Promise<void> {
+  if (index % mostInARow === mostInARow - 1) {
+    await setImmediate();
   }
 }

@@ -11,7 +11,7 @@ import {
   shellContainer,
   startContainer,
 } from './harness/pod.ts';
-import { killServices } from './harness/services.ts';
+import { killServices, untilAllAnswer } from './harness/services.ts';
 import { type Stack, startStack } from './harness/stack.ts';
 import {
   commandWires,
@@ -211,11 +211,8 @@ test('an attach goes on while gateway and sandbox-service are killed; one after 
   await output.until('out two');
   killServices(stack, 'stream-server');
   await assert.rejects(client.status);
-  await using second = await until(
-    'another attach',
-    () => openAttach(stack, spdy, { containerId, stdin: true }).catch(() => undefined),
-    (answer) => answer !== undefined,
-  ).then((opened) => opened ?? assert.fail());
+  await untilAllAnswer(stack);
+  await using second = await openAttach(stack, spdy, { containerId, stdin: true });
   const outputs = new Transcript(second.stdout);
   second.stdin?.write('three\n');
   await outputs.until('out three');

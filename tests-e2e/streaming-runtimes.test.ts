@@ -16,7 +16,7 @@ import {
   startContainer,
 } from './harness/pod.ts';
 import { pressCtrlC } from './harness/press-ctrl-c.ts';
-import { killServices, pidsOf } from './harness/services.ts';
+import { killServices, pidsOf, untilAllAnswer } from './harness/services.ts';
 import { type Stack, startStack } from './harness/stack.ts';
 import {
   commandWires,
@@ -294,12 +294,7 @@ function suite({ name, runtime, program, config }: Cell): void {
       for (const { status } of [terminal, client, attached]) {
         assert.match(((await status) as { error: string }).error, /: stream-server is stopping/);
       }
-      await until(
-        'it is back',
-        () => stack.runtime.execSync({ containerId, cmd: ['true'] }).catch(() => undefined),
-        (answer) => answer !== undefined,
-        60_000,
-      );
+      await untilAllAnswer(stack);
     },
   );
 
@@ -322,6 +317,7 @@ function suite({ name, runtime, program, config }: Cell): void {
       60_000,
     );
     assert.notDeepEqual(pidsOf(stack, program), before);
+    await untilAllAnswer(stack);
   });
 }
 

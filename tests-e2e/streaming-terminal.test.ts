@@ -62,7 +62,8 @@ const clients = [
     name: 'crictl',
     skip: crictl === undefined && 'no Go toolchain to build crictl with',
     command: () => String(crictl),
-    before: () => ['--runtime-endpoint', `unix://${stack.socket}`],
+    // It gives a request two seconds unless told.
+    before: () => ['--runtime-endpoint', `unix://${stack.socket}`, '--timeout', '60s'],
     after: (): string[] => [],
   },
   {
@@ -244,7 +245,7 @@ test('gantry exec -it shows what is written byte for byte, and leaves the termin
     ...['exec', '--config', stack.configFile, '-i', '-t', containerId],
     ...['sh', '-c', "stty raw; printf 'a\\nb\\r\\nc\\n'; sleep 0.1; stty sane; echo; echo end"],
   );
-  await program.output.until(/restored/);
+  await program.output.until(/restored\r\n/);
   assert.match(program.output.text, /^a\nb\r\nc\n\r\nend\r\nrestored\r\n$/);
 });
 

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { chmod, writeFile } from 'node:fs/promises';
 import { createConnection, type Socket } from 'node:net';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connections, definePlugin, Mux, maskOf } from '@gantry/nri';
@@ -316,27 +314,4 @@ test('one that can not be synchronised waits longer each time, and others do not
   await second.client.closed;
   assert.ok(performance.now() - startedAt > 900);
   assert.equal(broker.dispatcher.count, 1);
-});
-
-test('files that are no plugins are left out; one that ends at once disturbs nobody', async (t) => {
-  const dirBroker = await startTestBroker(t);
-  const directory = join(dirBroker.dir, 'launched');
-  const { mkdir } = await import('node:fs/promises');
-  await mkdir(directory);
-  const file = async (name: string, text: string | Buffer): Promise<void> => {
-    await writeFile(join(directory, name), text);
-    await chmod(join(directory, name), 0o755);
-  };
-  await file('10-ends', '#!/bin/sh\nexit 1\n');
-  await file('20-hangs', '#!/bin/sh\nexec sleep 1000\n');
-  await file('30-wasm', Buffer.from([0, 0x61, 0x73, 0x6d, 1]));
-  await file('noindex', '#!/bin/sh\n');
-  await file('40-broken', '#!/no/such/interpreter\n');
-  const broker = await startTestBroker(t, { ...hasty, plugin_path: directory });
-  assert.equal(broker.dispatcher.count, 0);
-  const log = JSON.stringify(broker.logged);
-  assert.match(log, /WASM plugins are not supported/);
-  assert.match(log, /plugin index \\"noind/);
-  assert.match(log, /has not registered within/);
-  await broker.dispatcher.adjustContainer(pod('p'), container('c'));
 });

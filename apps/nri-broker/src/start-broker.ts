@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { Config } from '@gantry/config';
-import { messageOf } from '@gantry/errors';
+import { isKind, messageOf } from '@gantry/errors';
+import { fullNameOf } from '@gantry/nri';
 import type { Logger, Registry } from '@gantry/telemetry';
 import { ownersOfUpdates } from './events/container-owners.ts';
 import { Dispatcher } from './events/dispatcher.ts';
@@ -12,7 +13,7 @@ import { launchPlugin } from './plugins/launch-plugin.ts';
 import { listenForPlugins } from './plugins/listen-for-plugins.ts';
 import { findPluginFiles, type PluginFile } from './plugins/plugin-files.ts';
 import { pluginMetrics } from './plugins/plugin-stats.ts';
-import { TurnedAway } from './plugins/turned-away.ts';
+import { type RefusedPlugin, TurnedAway } from './plugins/turned-away.ts';
 import type { PluginHost } from './ports.ts';
 import { defaultValidator } from './validation/default-validator.ts';
 import { validateBy } from './validation/validate.ts';
@@ -67,15 +68,23 @@ export async function startBroker(deps: BrokerDeps): Promise<Broker> {
       return host.update({ update, evict, owners }, asked);
     },
   };
+  const refuse = (refused: Omit<RefusedPlugin, 'atNanos'>, words: string): void => {
+    turnedAway.note(refused);
+    const plugin = refused.name && fullNameOf(refused.name);
+    log.warn({ ...(plugin && { plugin }), error: refused.reason }, words);
+  };
   const take = async (candidate: Candidate): Promise<void> => {
+    let name = candidate.given;
     try {
-      await dispatcher.join(await admitPlugin(admission, candidate));
+      const plugin = await admitPlugin(admission, candidate);
+      ({ name } = plugin);
+      await dispatcher.join(plugin);
     } catch (error) {
       candidate.socket.destroy();
       if (!signal.aborted) {
-        const reason = messageOf(error);
-        turnedAway.note(candidate.given, reason);
-        log.warn({ error: reason }, 'a plugin was not taken');
+        const reason = await reasonOf(error, candidate);
+        const origin = candidate.given === undefined ? 'external' : 'launched';
+        refuse({ ...(name && { name }), origin, reason }, 'a plugin was not taken');
       }
     }
   };
@@ -87,7 +96,9 @@ export async function startBroker(deps: BrokerDeps): Promise<Broker> {
   });
   const files = await findPluginFiles(
     { pluginPath: config.plugin_path, configPath: config.plugin_config_path },
-    log,
+    (file) => {
+      refuse({ ...file, origin: 'launched' }, 'not started: no plugin');
+    },
   );
   const launched = files.map((file) => launch(file, take, undo));
   await Promise.all(launched);
@@ -114,9 +125,15 @@ async function launch(
   take: (candidate: Candidate) => Promise<void>,
   undo: AsyncDisposableStack,
 ): Promise<void> {
-  const { socket, kill } = launchPlugin(file);
+  const { socket, ended, kill } = launchPlugin(file);
   undo.defer(kill);
-  await take({ socket, given: file.name, config: file.config });
+  await take({ socket, ended, given: file.name, config: file.config });
+}
+
+/** Where its connection has ended, how its process did says more. */
+async function reasonOf(error: unknown, { ended }: Candidate): Promise<string> {
+  const how = isKind(error, 'unavailable') ? await ended : undefined;
+  return how ?? messageOf(error);
 }
 
 function packageVersion(): string {

@@ -47,6 +47,8 @@ export interface Candidate {
   readonly given?: PluginName;
   /** The text of its config file. */
   readonly config?: string;
+  /** How its process has ended by itself; of one that was started. */
+  readonly ended?: Promise<string | undefined>;
 }
 
 /**

@@ -1,8 +1,7 @@
 import { open, readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { messageOf } from '@gantry/errors';
 import { fullNameOf, type PluginName, parsePluginFile } from '@gantry/nri';
-import type { Logger } from '@gantry/telemetry';
 
 /** A plugin that the broker is to start. */
 export interface PluginFile {
@@ -15,31 +14,57 @@ export interface PluginFile {
 const wasmMagic = Buffer.from([0, 0x61, 0x73, 0x6d]);
 const mostConfigBytes = 1 << 20;
 
+/** A file that is left out; without a name where the file has none of a plugin. */
+export interface FileLeftOut {
+  readonly name?: PluginName;
+  readonly reason: string;
+}
+
 /**
  * The executables of `pluginPath`, in the order of their names, with their
- * configurations. A missing directory has none; what is no plugin is left out,
- * and the log says why.
+ * configurations. A missing directory has none; what is no plugin is left out, and
+ * `leftOut` is told why, but for files that do not look like plugins at all.
  */
 export async function findPluginFiles(
   { pluginPath, configPath }: { readonly pluginPath: string; readonly configPath: string },
-  log: Pick<Logger, 'warn'>,
+  leftOut: (file: FileLeftOut) => void,
 ): Promise<readonly PluginFile[]> {
   const files: PluginFile[] = [];
   for (const file of (await namesIn(pluginPath)).toSorted()) {
     const path = join(pluginPath, file);
+    const name = nameOf(file);
     try {
       if (await isExecutable(path)) {
-        const name = parsePluginFile(file);
-        if (await isWasm(path)) {
-          throw new Error('WASM plugins are not supported');
-        }
-        files.push({ path, name, config: await readConfig(configPath, name) });
+        files.push({ path, ...(await readPlugin(path, configPath)) });
+      } else if (name !== undefined) {
+        throw new Error(`${path}: not an executable file; is "chmod +x" missing?`);
       }
     } catch (error) {
-      log.warn({ file: path, error: messageOf(error) }, 'not started: no plugin');
+      leftOut({ ...(name && { name }), reason: messageOf(error) });
     }
   }
   return files;
+}
+
+function nameOf(file: string): PluginName | undefined {
+  try {
+    return parsePluginFile(file);
+  } catch {
+    return undefined;
+  }
+}
+
+async function readPlugin(path: string, configPath: string): Promise<Omit<PluginFile, 'path'>> {
+  let name: PluginName;
+  try {
+    name = parsePluginFile(basename(path));
+  } catch (error) {
+    throw new Error(`${path}: not named <two digits>-<name>`, { cause: error });
+  }
+  if (await isWasm(path)) {
+    throw new Error(`${path}: WASM plugins are not supported`);
+  }
+  return { name, config: await readConfig(configPath, name) };
 }
 
 async function namesIn(directory: string): Promise<string[]> {
@@ -71,12 +96,12 @@ async function readConfig(directory: string, name: PluginName): Promise<string> 
     try {
       const { size } = await stat(path);
       if (size > mostConfigBytes) {
-        throw new Error(`${path}: ${size} bytes, of ${mostConfigBytes} at most`);
+        throw new Error(`${size} bytes, of ${mostConfigBytes} at most`);
       }
       return await readFile(path, 'utf8');
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) {
-        throw error;
+        throw new Error(`config ${path}`, { cause: error });
       }
     }
   }

@@ -2,25 +2,34 @@ import type { PluginName } from '@gantry/nri';
 
 /** One that wanted to be a plugin and could not. */
 export interface RefusedPlugin {
-  /** Of the file that it was started from; one that connects has none until it is taken. */
+  /** Of its file, or as it has said; one that is turned away before that has none. */
   readonly name?: PluginName;
+  readonly origin: 'external' | 'launched';
   readonly reason: string;
   readonly atNanos: bigint;
 }
 
-const mostKept = 8;
+const mostStrangersKept = 8;
 
-/** Who was turned away and why, for operators: the last ones, and each reason once. */
+/**
+ * Who was turned away and why, for operators: every file that should have been
+ * started, and the last ones of those that connect, each reason once.
+ */
 export class TurnedAway {
-  #last: readonly RefusedPlugin[] = [];
+  #files: readonly RefusedPlugin[] = [];
+  #strangers: readonly RefusedPlugin[] = [];
 
   get all(): readonly RefusedPlugin[] {
-    return this.#last;
+    return [...this.#strangers, ...this.#files];
   }
 
-  note(name: PluginName | undefined, reason: string): void {
-    const others = this.#last.filter((other) => other.reason !== reason);
-    const atNanos = BigInt(Date.now()) * 1_000_000n;
-    this.#last = [{ ...(name && { name }), reason, atNanos }, ...others].slice(0, mostKept);
+  note(refused: Omit<RefusedPlugin, 'atNanos'>): void {
+    const entry = { ...refused, atNanos: BigInt(Date.now()) * 1_000_000n };
+    if (refused.origin === 'launched') {
+      this.#files = [...this.#files, entry];
+      return;
+    }
+    const others = this.#strangers.filter(({ reason }) => reason !== refused.reason);
+    this.#strangers = [entry, ...others].slice(0, mostStrangersKept);
   }
 }

@@ -21,8 +21,7 @@ export function inspectionService(
   };
 }
 
-function refusalOf({ name, reason, atNanos }: RefusedPlugin) {
-  const origin = name === undefined ? 'external' : 'launched';
+function refusalOf({ name, origin, reason, atNanos }: RefusedPlugin) {
   return { ...name, origin, state: 'refused', lastError: reason, lastErrorAtNanos: atNanos };
 }
 

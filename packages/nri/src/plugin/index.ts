@@ -10,4 +10,4 @@ export {
   type PluginHandlers,
   type UpdateResult,
 } from './define-plugin.ts';
-export { type RunningPlugin, type RunOptions, runPlugin } from './run-plugin.ts';
+export { type PluginState, type RunningPlugin, type RunOptions, runPlugin } from './run-plugin.ts';

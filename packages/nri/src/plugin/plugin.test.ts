@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -230,6 +231,29 @@ test('a plugin that the runtime refuses ends with its words', async (t) => {
   const runtime = await startRuntime(t, true);
   const running = run(t, runtime.path, { name: 'kit', index: 1, runPodSandbox: () => undefined });
   await assert.rejects(running.done, { message: 'go away' });
+});
+
+test('one that has no runtime says why, once for each reason', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'nri-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  const socket = join(dir, 'nri.sock');
+  const told: string[] = [];
+  const second = Promise.withResolvers<void>();
+  await using _running = runPlugin(definePlugin({ name: 'lonely', index: 1, runPodSandbox() {} }), {
+    socket,
+    environment: {},
+    onState: (state, cause) => {
+      told.push(`${state} ${/E[A-Z]+/.exec(String(cause))?.[0]}`);
+      if (told.length === 1) {
+        // Missing until now, and no socket from now on.
+        writeFileSync(socket, '');
+      } else {
+        second.resolve();
+      }
+    },
+  });
+  await second.promise;
+  assert.deepEqual(told, ['waiting ENOENT', 'waiting ECONNREFUSED']);
 });
 
 test('one that waits for its runtime ends when it is told to', async () => {

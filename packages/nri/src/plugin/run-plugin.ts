@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createConnection, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RuntimeError } from '@gantry/errors';
+import { messageOf, RuntimeError } from '@gantry/errors';
 import { Runtime } from '@gantry/proto/nri';
 import { callMethod, StatusError, TtrpcClient, TtrpcServer } from '@gantry/ttrpc';
 import { connections, Mux } from '../mux.ts';
@@ -10,13 +10,18 @@ import { type Eviction, evictionMessage, type Update, updateMessage } from './ad
 import type { DefinedPlugin, FailedUpdates } from './define-plugin.ts';
 import { pluginService } from './plugin-service.ts';
 
+export type PluginState = 'waiting' | 'registered' | 'lost';
+
 export interface RunOptions {
   /** Where the runtime listens; /var/run/nri/nri.sock unless said otherwise. */
   readonly socket?: string;
   /** Ends the plugin. */
   readonly signal?: AbortSignal;
-  /** Told of what happens with the connection. */
-  readonly onState?: (state: 'registered' | 'lost', cause?: unknown) => void;
+  /**
+   * Told of what happens with the connection; `waiting` once for each reason why
+   * there is none. Without it stderr is told of the waiting.
+   */
+  readonly onState?: (state: PluginState, cause?: unknown) => void;
   /** Of the process, unless said otherwise: a runtime that starts a plugin says so there. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
@@ -48,7 +53,7 @@ export function runPlugin(plugin: DefinedPlugin, options: RunOptions = {}): Runn
   const signal = AbortSignal.any([stopping.signal, ...(options.signal ? [options.signal] : [])]);
   const now: { client?: TtrpcClient } = {};
   const inherited = environment['NRI_PLUGIN_SOCKET'];
-  const session = { plugin, now, signal, onState: options.onState ?? (() => undefined) };
+  const session = { plugin, now, signal, onState: options.onState ?? tellWaiting(plugin, socket) };
   const done =
     inherited === undefined
       ? keepConnected(session, socket)
@@ -74,6 +79,16 @@ export function runPlugin(plugin: DefinedPlugin, options: RunOptions = {}): Runn
   };
 }
 
+/** Whoever starts a plugin by hand is to see why nothing happens: no such socket, or no right to it. */
+function tellWaiting({ index, name }: DefinedPlugin, socket: string): Session['onState'] {
+  return (state, cause) => {
+    if (state === 'waiting') {
+      const words = `plugin ${index}-${name} waits for a runtime at ${socket}`;
+      process.stderr.write(`${words}: ${messageOf(cause)}\n`);
+    }
+  };
+}
+
 interface Session {
   readonly plugin: DefinedPlugin;
   readonly now: { client?: TtrpcClient };
@@ -96,22 +111,35 @@ function withGivenName(
 async function keepConnected(session: Session, path: string): Promise<void> {
   const { signal } = session;
   let pauseMs = firstPauseMs;
+  let waitsFor = '';
   while (!signal.aborted) {
     const socket = createConnection(path);
     try {
       await once(socket, 'connect', { signal });
       await serve(session, socket, () => {
         pauseMs = firstPauseMs;
+        waitsFor = '';
       });
     } catch (error) {
       if (error instanceof StatusError) {
         throw error;
+      }
+      const reason = messageOf(error);
+      if (reason !== waitsFor) {
+        waitsFor = reason;
+        onWaiting(session, error);
       }
     } finally {
       socket.destroy();
     }
     await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
     pauseMs = Math.min(pauseMs * 2, longestPauseMs);
+  }
+}
+
+function onWaiting({ signal, onState }: Session, cause: unknown): void {
+  if (!signal.aborted) {
+    onState('waiting', cause);
   }
 }
 

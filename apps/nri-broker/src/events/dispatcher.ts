@@ -25,6 +25,7 @@ import {
   ownersOf,
   ownersOfUpdates,
 } from './container-owners.ts';
+import { FailedSyncs } from './failed-syncs.ts';
 import { KnownObjects } from './known-objects.ts';
 import type { ToldJournal } from './told-journal.ts';
 
@@ -69,7 +70,6 @@ const refusable: ReadonlySet<Event> = new Set([
 const stops: ReadonlySet<Event> = new Set([Event.STOP_POD_SANDBOX, Event.STOP_CONTAINER]);
 const removals: ReadonlySet<Event> = new Set([Event.REMOVE_POD_SANDBOX, Event.REMOVE_CONTAINER]);
 const goneShown = 32;
-const longestPauseMs = 30_000;
 
 /**
  * Tells plugins of events, in the order of their index and one event at a time,
@@ -79,7 +79,7 @@ export class Dispatcher {
   readonly #deps: DispatcherDeps;
   readonly #mutex = new Mutex();
   readonly #known = new KnownObjects();
-  readonly #failedSyncs = new Map<string, number>();
+  readonly #failedSyncs = new FailedSyncs();
   #plugins: readonly Plugin[] = [];
   #gone: readonly Plugin[] = [];
   #isClosed = false;
@@ -104,19 +104,19 @@ export class Dispatcher {
    */
   async join(plugin: Plugin): Promise<void> {
     const { host, syncTimeoutMs, log, signal } = this.#deps;
-    const failures = this.#failedSyncs.get(plugin.fullName) ?? 0;
-    if (failures > 0) {
-      await sleep(Math.min(500 * 2 ** failures, longestPauseMs), undefined, { signal });
+    const pauseMs = this.#failedSyncs.pauseMs(plugin.fullName);
+    if (pauseMs > 0) {
+      await sleep(pauseMs, undefined, { signal });
     }
     const update = await this.#mutex.run(async () => {
       const snapshot = this.#known.complete(await host.snapshot(signal));
       try {
         const wanted = await synchronizePlugin(plugin, snapshot, syncTimeoutMs);
-        this.#failedSyncs.delete(plugin.fullName);
+        this.#failedSyncs.succeeded(plugin.fullName);
         this.#add(plugin);
         return wanted;
       } catch (error) {
-        this.#failedSyncs.set(plugin.fullName, failures + 1);
+        this.#failedSyncs.failed(plugin.fullName);
         throw error;
       }
     }, signal);

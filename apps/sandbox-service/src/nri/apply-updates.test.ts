@@ -20,7 +20,11 @@ function newApplied() {
   const note = (_: object, message?: string): void => {
     logged.push(message ?? '');
   };
-  return { applied: new AppliedUpdates(parts, { info: note, warn: note } as never), logged, stopped };
+  return {
+    applied: new AppliedUpdates(parts, { info: note, warn: note } as never),
+    logged,
+    stopped,
+  };
 }
 
 test('a flood of updates of containers that are not there leaves others their turn, and the log short', async () => {

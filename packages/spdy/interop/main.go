@@ -53,9 +53,11 @@ func serve() {
 				stream.Refuse()
 				return
 			}
+			// Here, while the stream's frames wait: data that comes between the writing of the
+			// reply and the library's note of it is thrown away.
+			stream.SendReply(http.Header{"Port": stream.Headers().Values("port")}, false)
 			// The handler holds up the worker that feeds the stream, so it must return.
 			go func() {
-				stream.SendReply(http.Header{"Port": stream.Headers().Values("port")}, false)
 				io.Copy(stream, stream)
 				stream.Close()
 			}()

@@ -119,16 +119,13 @@ test('gantry nri owners knows after all services were killed, until the containe
   assert.match(stderr, /not found/);
 });
 
-test('stops and removals are told once when the broker dies in the middle of telling', async (t) => {
+/** A plugin that keeps what it is told of the pods of that name; `told` runs before it answers. */
+async function plugWitness(t: TestContext, podName: string, told: (event: string) => void) {
   const seen: string[] = [];
-  /** The broker dies when the plugin has been told of the first of each, and has not answered. */
-  const deadly = new Set(['stop a', 'remove b', 'stop-pod', 'remove-pod']);
   const note = (pod: { name: string }, event: string): void => {
-    if (pod.name === 'told-once') {
+    if (pod.name === podName) {
       seen.push(event);
-      if (deadly.delete(event)) {
-        killServices(stack, 'nri-broker');
-      }
+      told(event);
     }
   };
   const witness = await stack.plug(
@@ -150,6 +147,28 @@ test('stops and removals are told once when the broker dies in the middle of tel
     }),
   );
   t.after(() => witness[Symbol.asyncDispose]());
+  return seen;
+}
+
+/** Waits until plugins are told of the pod's removal, and nothing is left to be told. */
+async function untilToldOfAll(seen: readonly string[]): Promise<void> {
+  const removals = join(stack.stateDir, 'plugin-removals');
+  await until(
+    'told of all',
+    async () => [...seen, ...(await readdir(removals))],
+    (left) => left.includes('remove-pod') && !left.some((name) => name.endsWith('.json')),
+    60_000,
+  );
+}
+
+test('stops and removals are told once when the broker dies in the middle of telling', async (t) => {
+  /** The broker dies when the plugin has been told of the first of each, and has not answered. */
+  const deadly = new Set(['stop a', 'remove b', 'stop-pod', 'remove-pod']);
+  const seen = await plugWitness(t, 'told-once', (event) => {
+    if (deadly.delete(event)) {
+      killServices(stack, 'nri-broker');
+    }
+  });
   const pod = await runPod(stack, podConfig(stack, 'told-once'));
   const a = await startContainer(stack, pod, shellContainer('a', 'exec sleep 1000'));
   const b = await startContainer(stack, pod, shellContainer('b', 'exec sleep 1000'));
@@ -159,13 +178,7 @@ test('stops and removals are told once when the broker dies in the middle of tel
   // From here on at once, also while the broker is away.
   await stack.runtime.removeContainer({ containerId: a });
   await removePod(stack, pod.podSandboxId);
-  const removals = join(stack.stateDir, 'plugin-removals');
-  await until(
-    'told of all',
-    async () => [...seen, ...(await readdir(removals))],
-    (left) => left.includes('remove-pod') && !left.some((name) => name.endsWith('.json')),
-    60_000,
-  );
+  await untilToldOfAll(seen);
   assert.deepEqual(seen.toSorted(), [
     'remove a',
     'remove b',
@@ -176,3 +189,33 @@ test('stops and removals are told once when the broker dies in the middle of tel
   ]);
   assert.equal(seen.at(-1), 'remove-pod');
 });
+
+for (const [point, when] of [
+  ['told-journal:telling', 'right before'],
+  ['told-journal:sent', 'right after'],
+] as const) {
+  test(`each stop and removal is told once when the broker dies ${when} the last byte of each`, async (t) => {
+    const name = point.replace(':', '-');
+    const seen = await plugWitness(t, name, () => undefined);
+    const dying = async (events: number, request: () => Promise<unknown>): Promise<void> => {
+      await writeFile(faultFile, point);
+      await request();
+      await until(
+        `told of ${events}, by a broker after one that died`,
+        () => Promise.resolve([seen.length, existsSync(faultFile)].join()),
+        (now) => now === `${events},false`,
+        60_000,
+      );
+      await stack.untilPlugged('85-witness');
+    };
+    const pod = await runPod(stack, podConfig(stack, name));
+    const { podSandboxId } = pod;
+    const containerId = await startContainer(stack, pod, shellContainer('a', 'exec sleep 1000'));
+    await dying(1, () => stack.runtime.stopContainer({ containerId, timeout: 0n }));
+    await dying(2, () => stack.runtime.removeContainer({ containerId }));
+    await dying(3, () => stack.runtime.stopPodSandbox({ podSandboxId }));
+    await dying(4, () => stack.runtime.removePodSandbox({ podSandboxId }));
+    await untilToldOfAll(seen);
+    assert.deepEqual(seen, ['stop a', 'remove a', 'stop-pod', 'remove-pod']);
+  });
+}

@@ -12,6 +12,9 @@ export interface Snapshot {
   readonly pods: readonly PodSandbox[];
   /** Created and running ones. */
   readonly containers: readonly Container[];
+  /** Those in the making; plugins may have been told of them or not. */
+  readonly podsInMaking: readonly PodSandbox[];
+  readonly containersInMaking: readonly Container[];
   /** Ids of what has stopped without plugins having been told yet. */
   readonly stopping: readonly string[];
   /** Ids of what has stopped, and plugins know. */

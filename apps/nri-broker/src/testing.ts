@@ -21,6 +21,8 @@ import { type Broker, startBroker } from './start-broker.ts';
 export class FakeHost implements PluginHost {
   pods: PodSandbox[] = [];
   containers: Container[] = [];
+  podsInMaking: PodSandbox[] = [];
+  containersInMaking: Container[] = [];
   stopping: string[] = [];
   stopped: string[] = [];
   failed: ContainerUpdate[] = [];
@@ -29,8 +31,9 @@ export class FakeHost implements PluginHost {
 
   snapshot(): Promise<Snapshot> {
     this.snapshots++;
-    const { pods, containers, stopping, stopped } = this;
-    return Promise.resolve({ pods, containers, stopping, stopped });
+    const { pods, containers, podsInMaking, containersInMaking, stopping, stopped } = this;
+    const making = { podsInMaking, containersInMaking };
+    return Promise.resolve({ pods, containers, ...making, stopping, stopped });
   }
 
   update(request: WantedUpdates): Promise<ContainerUpdate[]> {

@@ -47,6 +47,7 @@ export { resolveInRoot } from './resolve-in-root.ts';
 export { type RunOptions, type RunResult, run } from './run.ts';
 export { sealedProgram } from './sealed-program.ts';
 export { containerLabelFiles, isKnownLabel, type SelinuxMode, selinuxMode } from './selinux.ts';
+export { descriptorOf, hasRoom, SendMark } from './send-mark.ts';
 export { connectSeqpacket } from './seqpacket.ts';
 export {
   type Owner,

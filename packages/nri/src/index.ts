@@ -1,7 +1,7 @@
 export { allEvents, eventName, eventsOf, maskOf } from './events.ts';
 export { MergedAdjustment } from './merge-adjustment.ts';
 export { MergedLimits, MergedUpdates } from './merge-updates.ts';
-export { connections, Mux } from './mux.ts';
+export { connections, Mux, type SendLast } from './mux.ts';
 export { adjustResources, ociResources } from './oci/adjust-resources.ts';
 export { type AdjustOptions, adjustSpec } from './oci/adjust-spec.ts';
 export { describeResources, describeSpec, type SpecShape } from './oci/describe-spec.ts';

@@ -80,6 +80,108 @@ test('frames cut at every byte reach their connections; unknown ones reach nobod
   }
 });
 
+/** A trunk that keeps what it is given, and lets the last byte of a message through when it is told to. */
+function apart(message: Buffer) {
+  const [near, far] = duplexPair();
+  const mux = new Mux(near);
+  const pieces = collect(far);
+  const state = { hasRoom: false, asked: 0, done: 0, error: undefined as unknown };
+  mux.open(connections.plugin).on('error', () => undefined);
+  mux.writeLastApart(
+    connections.plugin,
+    message,
+    (byte) => {
+      state.asked++;
+      if (state.hasRoom) {
+        near.write(Buffer.from([byte]));
+      }
+      return state.hasRoom;
+    },
+    (error) => {
+      state.done++;
+      state.error = error;
+    },
+  );
+  return { mux, near, far, pieces, state };
+}
+
+test('the last byte of a message goes apart, and others wait until it is gone', async () => {
+  for (const length of [1, 2, 4096, 4097, 10_000]) {
+    const { mux, pieces, state } = apart(Buffer.alloc(length, 7));
+    const other = mux.open(connections.runtime);
+    other.write('second');
+    mux.writeLastApart(
+      connections.runtime,
+      Buffer.from('third'),
+      () => {
+        mux.open(connections.plugin).write('!');
+        return true;
+      },
+      () => undefined,
+    );
+    other.write('fourth');
+    while (state.asked < 2) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    const before = Buffer.concat(pieces);
+    assert.equal(state.done, 0);
+    state.hasRoom = true;
+    while (Buffer.concat(pieces).indexOf('fourth') === -1) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    assert.deepEqual([state.done, state.error], [1, undefined]);
+    const after = Buffer.concat(pieces);
+    const whole = frame(connections.plugin, Buffer.alloc(Math.min(length, 4096), 7));
+    const rest =
+      length > 4096 ? frame(connections.plugin, Buffer.alloc(length - 4096, 7)) : Buffer.alloc(0);
+    const first = Buffer.concat([whole, rest]);
+    assert.deepEqual(before, first.subarray(0, -1), `all but the last of ${length}`);
+    assert.deepEqual(after.subarray(0, first.length), first);
+    const tail = after.subarray(first.length).toString('latin1');
+    assert.match(tail, /^.{8}second.{8}thir.{8}fourth.{8}!$/s);
+    mux.close();
+  }
+});
+
+test('a last byte that has no room when the trunk ends is given up, and what it held too', async () => {
+  const { mux, far, state } = apart(Buffer.from('message'));
+  const other = mux.open(connections.runtime).on('error', () => undefined);
+  const held = new Promise((resolve) => {
+    other.write('held', resolve);
+  });
+  while (state.asked === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  far.end();
+  assert.ok((await held) instanceof Error);
+  while (state.done === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  assert.match(String(state.error), /connection closed/);
+});
+
+test('a last byte that can not be sent ends the trunk', async () => {
+  const [near] = duplexPair();
+  const mux = new Mux(near);
+  const errors: unknown[] = [];
+  const stream = mux.open(1).on('error', (error) => errors.push(error));
+  const closed = new Promise((resolve) => stream.once('close', resolve));
+  const failed = new Promise((resolve) => {
+    mux.writeLastApart(
+      1,
+      Buffer.from('x'),
+      () => {
+        throw new Error('broken pipe');
+      },
+      resolve,
+    );
+  });
+  await closed;
+  assert.match(String((await failed) as Error), /nri: connection/);
+  assert.equal(errors.length, 1);
+  assert.equal(near.destroyed, true);
+});
+
 test('a frame above the limit ends the trunk and says why', async () => {
   const [near, far] = duplexPair();
   const stream = new Mux(near).open(1);

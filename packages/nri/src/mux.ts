@@ -17,6 +17,8 @@ const maxPayloadBytes = (4 << 20) + 10;
  * on a longer one, but for what follows a header that it has read already.
  */
 const firstFrameBytes = 4096;
+/** Until a socket that took no more is tried again. */
+const noRoomMs = 5;
 
 /**
  * Several streams of bytes over one (NRI, pkg/net/multiplex): each frame is the
@@ -31,6 +33,8 @@ export class Mux {
   #headerLength = 0;
   #missing = 0;
   #closed = false;
+  /** Writes that wait for a last byte; undefined where none is outstanding. */
+  #held: (() => void)[] | undefined;
 
   /** It owns `trunk` from now on. */
   constructor(trunk: Duplex) {
@@ -69,6 +73,25 @@ export class Mux {
     return connection;
   }
 
+  /**
+   * Writes a message of that connection but for its last byte. That one `sendLast` sends, past the
+   * stream, once all before it is with the kernel; false says that there is no room, and it is asked
+   * again. What it throws ends the trunk. Other messages wait meanwhile.
+   */
+  writeLastApart(id: number, message: Buffer, sendLast: SendLast, done: Done): void {
+    this.#inTurn(() => {
+      const bytes = framed(id, message);
+      this.#held = [];
+      this.#trunk.write(bytes.subarray(0, -1), (error) => {
+        if (error == null) {
+          this.#sendLast(bytes.readUInt8(bytes.length - 1), sendLast, done);
+        } else {
+          done(error);
+        }
+      });
+    });
+  }
+
   /** Ends all connections and the trunk. */
   close(cause?: RuntimeError): void {
     if (this.#closed) {
@@ -79,16 +102,52 @@ export class Mux {
     for (const connection of this.#connections.values()) {
       connection.destroy(cause);
     }
+    this.#release();
   }
 
-  #write(id: number, message: Buffer, done: (error?: Error | null) => void): void {
-    const first = message.subarray(0, firstFrameBytes);
-    const rest = message.subarray(firstFrameBytes);
-    const parts = [headerOf(id, first), first];
-    if (rest.length > 0) {
-      parts.push(headerOf(id, rest), rest);
+  #write(id: number, message: Buffer, done: Done): void {
+    this.#inTurn(() => {
+      this.#trunk.write(framed(id, message), done);
+    });
+  }
+
+  #inTurn(write: () => void): void {
+    if (this.#held === undefined || this.#closed) {
+      write();
+    } else {
+      this.#held.push(write);
     }
-    this.#trunk.write(Buffer.concat(parts), done);
+  }
+
+  #sendLast(byte: number, sendLast: SendLast, done: Done): void {
+    if (this.#closed) {
+      done(new RuntimeError('unavailable', 'nri: connection closed'));
+      return;
+    }
+    try {
+      if (!sendLast(byte)) {
+        setTimeout(() => {
+          this.#sendLast(byte, sendLast, done);
+        }, noRoomMs);
+        return;
+      }
+    } catch (cause) {
+      const error = new RuntimeError('unavailable', 'nri: connection', { cause });
+      this.close(error);
+      done(error);
+      return;
+    }
+    this.#release();
+    done();
+  }
+
+  /** Lets those go that were held; one of them may hold the rest again. */
+  #release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const write of held) {
+      this.#inTurn(write);
+    }
   }
 
   #take(chunk: Buffer): void {
@@ -139,8 +198,13 @@ export class Mux {
   }
 }
 
+/** Sends a byte on the trunk's own socket; false where it takes none now. */
+export type SendLast = (byte: number) => boolean;
+
+type Done = (error?: Error | null) => void;
+
 interface Link {
-  write(message: Buffer, done: (error?: Error | null) => void): void;
+  write(message: Buffer, done: Done): void;
   flow(): void;
   destroyed(): void;
 }
@@ -158,14 +222,24 @@ class MuxConnection extends Duplex {
     this.#link.flow();
   }
 
-  override _write(chunk: Buffer, _: BufferEncoding, done: (error?: Error | null) => void): void {
+  override _write(chunk: Buffer, _: BufferEncoding, done: Done): void {
     this.#link.write(chunk, done);
   }
 
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+  override _destroy(error: Error | null, done: Done): void {
     this.#link.destroyed();
     done(error);
   }
+}
+
+function framed(id: number, message: Buffer): Buffer {
+  const first = message.subarray(0, firstFrameBytes);
+  const rest = message.subarray(firstFrameBytes);
+  const parts = [headerOf(id, first), first];
+  if (rest.length > 0) {
+    parts.push(headerOf(id, rest), rest);
+  }
+  return Buffer.concat(parts);
 }
 
 function headerOf(id: number, payload: Buffer): Buffer {

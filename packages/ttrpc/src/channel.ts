@@ -10,6 +10,9 @@ export interface ChannelEvents {
   closed(cause: RuntimeError): void;
 }
 
+/** Writes a frame in one piece, and says when that is done or has failed. */
+export type WriteFrame = (frame: Buffer, done: (error?: Error | null) => void) => void;
+
 /** Frames over a stream of bytes. It owns the stream: when one ends so does the other. */
 export class Channel {
   readonly #stream: Duplex;
@@ -40,6 +43,10 @@ export class Channel {
     });
   }
 
+  readonly #write: WriteFrame = (bytes, done) => {
+    this.#stream.write(bytes, done);
+  };
+
   /** Why it is closed; undefined while it is not. */
   get cause(): RuntimeError | undefined {
     return this.#cause;
@@ -47,17 +54,15 @@ export class Channel {
 
   /**
    * Writes a frame in one piece; resolves when the stream has taken it. Throws
-   * `resource-exhausted` above the limit, and then nothing was written. `sending` is
-   * called right before the write.
+   * `resource-exhausted` above the limit, and then nothing was written.
    */
-  async send(frame: Omit<Frame, 'flags'>, sending?: () => void): Promise<void> {
+  async send(frame: Omit<Frame, 'flags'>, write: WriteFrame = this.#write): Promise<void> {
     const bytes = encodeFrame(frame, this.#limit);
     if (this.#cause !== undefined) {
       throw this.#cause;
     }
-    sending?.();
     await new Promise<void>((resolve, reject) => {
-      this.#stream.write(bytes, (error) => {
+      write(bytes, (error) => {
         if (error == null) {
           resolve();
         } else {

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { RuntimeError } from '@gantry/errors';
 import { RequestSchema, ResponseSchema } from '@gantry/proto/ttrpc';
-import { Channel } from './channel.ts';
+import { Channel, type WriteFrame } from './channel.ts';
 import { checkFieldCount, maxEnvelopeFields } from './field-count.ts';
 import { type Frame, frameType, maxDataBytes } from './frame.ts';
 import type { OversizeFrame } from './frame-decoder.ts';
@@ -18,8 +18,8 @@ export interface CallOptions {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
   readonly metadata?: readonly (readonly [string, string])[];
-  /** Called when nothing but the write itself is left to do; not where the call fails before. */
-  readonly sending?: () => void;
+  /** Writes the request in place of the stream, for one that must be tied to something else. */
+  readonly write?: WriteFrame;
 }
 
 interface Pending {
@@ -94,7 +94,7 @@ export class TtrpcClient {
     using _waiting = this.#wait(streamId, answer, options);
     const sent = this.#channel.send(
       { streamId, type: frameType.request, data: toBinary(RequestSchema, request) },
-      options.sending,
+      options.write,
     );
     this.#nextId += 2;
     sent.catch(answer.reject);

@@ -245,7 +245,7 @@ test('too large a request is refused here and there, and the connection goes on'
   assert.equal((await call(10)).length, 10);
 });
 
-test('the caller is told of the moment of the write, and not where there is none', async (t) => {
+test('the caller may write a request itself, and is not asked to where there is none', async (t) => {
   const [near, far] = duplexPair();
   const client = new TtrpcClient(near, { maxMessageBytes: 100 });
   t.after(() => {
@@ -254,15 +254,25 @@ test('the caller is told of the moment of the write, and not where there is none
   const peer = rawPeer(far);
   const sent: string[] = [];
   const call = (name: string, bytes = 0) =>
-    client.call('s', 'M', new Uint8Array(bytes), { sending: () => sent.push(name) });
+    client.call('s', 'M', new Uint8Array(bytes), {
+      write: (frame, done) => {
+        sent.push(name);
+        if (name === 'fails') {
+          done(new Error('no'));
+        } else {
+          near.write(frame, done);
+        }
+      },
+    });
   const first = call('first');
   assert.deepEqual(sent, ['first']);
   await assert.rejects(call('large', 300), { kind: 'resource-exhausted' });
+  await assert.rejects(call('fails'), { kind: 'unavailable' });
   await peer.until(() => peer.requests.length === 1);
   client.close();
   await assert.rejects(first, { kind: 'unavailable' });
   await assert.rejects(call('late'), { kind: 'unavailable' });
-  assert.deepEqual(sent, ['first']);
+  assert.deepEqual(sent, ['first', 'fails']);
 });
 
 test('an answer that is too large, or none, fails its call alone', async (t) => {

@@ -78,7 +78,7 @@ const goneShown = 32;
 export class Dispatcher {
   readonly #deps: DispatcherDeps;
   readonly #mutex = new Mutex();
-  readonly #known = new KnownObjects();
+  readonly #known: KnownObjects;
   readonly #failedSyncs = new FailedSyncs();
   #plugins: readonly Plugin[] = [];
   #gone: readonly Plugin[] = [];
@@ -86,6 +86,7 @@ export class Dispatcher {
 
   constructor(deps: DispatcherDeps) {
     this.#deps = deps;
+    this.#known = new KnownObjects(deps.journal);
   }
 
   /** In the order in which they are asked; those that are gone at the end. */
@@ -291,9 +292,8 @@ export class Dispatcher {
       }
       try {
         const request = requestOf(event, subject);
-        const answer = await plugin.tell(event, methodOf(event), request, () => {
-          journal.telling(event, id, plugin.fullName, nth);
-        });
+        const sendLast = journal.telling(event, id, plugin.fullName, nth);
+        const answer = await plugin.tell(event, methodOf(event), request, sendLast);
         if (event === Event.STOP_CONTAINER && answer !== undefined) {
           for (const update of (answer as StopContainerResponse).update) {
             updates.add(plugin.fullName, update);

@@ -1,11 +1,12 @@
 import type { Container, PodSandbox } from '@gantry/proto/nri';
 import type { Snapshot } from '../ports.ts';
+import type { ToldJournal } from './told-journal.ts';
 
 interface Known {
   state: 'created' | 'stopped';
   readonly sinceMs: number;
-  readonly pod?: PodSandbox;
-  readonly container?: Container;
+  pod?: PodSandbox;
+  container?: Container;
 }
 
 /**
@@ -21,6 +22,14 @@ const longestMakingMs = 10 * 60_000;
  */
 export class KnownObjects {
   readonly #byId = new Map<string, Known>();
+  readonly #journal: Pick<ToldJournal, 'madeIds' | 'made' | 'removed'>;
+
+  constructor(journal: Pick<ToldJournal, 'madeIds' | 'made' | 'removed'>) {
+    this.#journal = journal;
+    for (const id of journal.madeIds) {
+      this.#byId.set(id, { state: 'created', sinceMs: Date.now() });
+    }
+  }
 
   made(what: { readonly pod: PodSandbox; readonly container?: Container }): void {
     const { pod, container } = what;
@@ -29,7 +38,9 @@ export class KnownObjects {
       sinceMs: Date.now(),
       ...(container === undefined ? { pod } : { container }),
     };
-    this.#byId.set((container ?? pod).id, known);
+    const { id } = container ?? pod;
+    this.#journal.made(id);
+    this.#byId.set(id, known);
   }
 
   /** True where plugins are to be told of the stop: once. */
@@ -52,19 +63,23 @@ export class KnownObjects {
 
   /** True where plugins are to be told of the removal: once. */
   remove(id: string): boolean {
+    this.#journal.removed(id);
     return this.#byId.delete(id);
   }
 
   /**
-   * Takes over what its owner says, and adds what plugins have been told of and
-   * the owner does not show yet, since it is in the making.
+   * Takes over what its owner says, and adds what plugins have been told of, by
+   * an earlier broker too, while it is in the making.
    */
   complete(snapshot: Snapshot): Pick<Snapshot, 'pods' | 'containers'> {
     const shown = new Set<string>();
     const note = (id: string, state: Known['state']): void => {
       shown.add(id);
-      if (!this.#byId.has(id)) {
+      const known = this.#byId.get(id);
+      if (known === undefined) {
         this.#byId.set(id, { state, sinceMs: Date.now() });
+      } else if (state === 'stopped') {
+        known.state = state;
       }
     };
     for (const { id } of [...snapshot.pods, ...snapshot.containers]) {
@@ -76,7 +91,21 @@ export class KnownObjects {
     for (const id of snapshot.stopped) {
       note(id, 'stopped');
     }
+    for (const pod of snapshot.podsInMaking) {
+      this.#remember(pod.id, { pod });
+    }
+    for (const container of snapshot.containersInMaking) {
+      this.#remember(container.id, { container });
+    }
     return this.#withThoseInTheMaking(snapshot, shown);
+  }
+
+  /** What it looks like, of one that an earlier broker told plugins of. */
+  #remember(id: string, what: Pick<Known, 'pod' | 'container'>): void {
+    const known = this.#byId.get(id);
+    if (known !== undefined && known.pod === undefined && known.container === undefined) {
+      Object.assign(known, what);
+    }
   }
 
   #withThoseInTheMaking(
@@ -90,7 +119,7 @@ export class KnownObjects {
         continue;
       }
       if (Date.now() - known.sinceMs > longestMakingMs) {
-        this.#byId.delete(id);
+        this.remove(id);
       } else if (known.state === 'created') {
         pods.push(...(known.pod === undefined ? [] : [known.pod]));
         containers.push(...(known.container === undefined ? [] : [known.container]));

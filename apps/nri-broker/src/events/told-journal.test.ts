@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -9,7 +18,7 @@ import { Event } from '@gantry/proto/nri';
 import { container, FakeHost, pod, startTestBroker } from '../testing.ts';
 import { ToldJournal } from './told-journal.ts';
 
-const { STOP_CONTAINER, REMOVE_CONTAINER, RUN_POD_SANDBOX } = Event;
+const { STOP_CONTAINER, REMOVE_CONTAINER, RUN_POD_SANDBOX, STOP_POD_SANDBOX } = Event;
 const log = { warn: () => undefined };
 
 function newPath(t: TestContext): string {
@@ -28,9 +37,16 @@ function tell(
   plugin: string,
   nth: number,
 ): boolean {
-  const isNew = !journal.wasTold(event, id, plugin, nth);
-  journal.telling(event, id, plugin, nth);
-  return isNew;
+  if (journal.wasTold(event, id, plugin, nth)) {
+    return false;
+  }
+  const nowhere = openSync('/dev/null', 'w');
+  try {
+    assert.notEqual(journal.telling(event, id, plugin, nth)?.(nowhere, 1), false);
+  } finally {
+    closeSync(nowhere);
+  }
+  return true;
 }
 
 test('what has been noted is known after kill -9, and a line that was cut off is none', (t) => {
@@ -46,6 +62,68 @@ test('what has been noted is known after kill -9, and a line that was cut off is
   assert.equal(tell(next, REMOVE_CONTAINER, 'c', '10-a', 1), true);
   assert.equal(tell(next, STOP_CONTAINER, 'c', '10-b', 1), true);
   assert.equal(tell(next, RUN_POD_SANDBOX, 'p', '10-a', 1), true);
+});
+
+test('killed in the midst of telling: what the mark says counts, until the next is told', (t) => {
+  const line = `telling ${STOP_CONTAINER} d 10-a\n`;
+  const isTold = (path: string) =>
+    new ToldJournal(path, log).wasTold(STOP_CONTAINER, 'd', '10-a', 1);
+  const dying = (name: string) => {
+    const path = newPath(t);
+    const journal = new ToldJournal(path, log);
+    // Before it the mark has been touched, and after it: that of the next broker is another one.
+    tell(journal, STOP_CONTAINER, 'c', '10-a', 1);
+    appendFileSync(path, line);
+    assert.equal(readFileSync(`${path}.mark`).length, 256, name);
+    return path;
+  };
+  const sent = dying('sent');
+  assert.equal(isTold(sent), true);
+  assert.equal(isTold(sent), true);
+
+  const notSent = dying('not sent');
+  utimesSync(`${notSent}.mark`, 0, 1);
+  assert.equal(isTold(notSent), false);
+  const next = new ToldJournal(notSent, log);
+  assert.equal(tell(next, STOP_CONTAINER, 'c', '10-a', 1), false);
+  assert.equal(tell(next, STOP_CONTAINER, 'd', '10-a', 1), true);
+  assert.equal(isTold(notSent), true);
+
+  const failedBefore = dying('failed before');
+  const journal = new ToldJournal(failedBefore, log);
+  appendFileSync(failedBefore, `telling ${STOP_CONTAINER} e 10-a\n${line}`);
+  journal.arrived('20-b');
+  utimesSync(`${failedBefore}.mark`, 1, 1);
+  const after = new ToldJournal(failedBefore, log);
+  assert.equal(after.wasTold(STOP_CONTAINER, 'e', '10-a', 1), false);
+  assert.equal(after.wasTold(STOP_CONTAINER, 'd', '10-a', 1), true);
+
+  const lost = dying('mark lost');
+  rmSync(`${lost}.mark`);
+  assert.equal(isTold(lost), true);
+});
+
+test('a plugin that is told in another way, as it has not understood, counts as told by that', (t) => {
+  const path = newPath(t);
+  const journal = new ToldJournal(path, log);
+  const nowhere = openSync('/dev/null', 'w');
+  t.after(() => {
+    closeSync(nowhere);
+  });
+  const sendLast = journal.telling(STOP_CONTAINER, 'c', '10-a', 1);
+  assert.equal(sendLast?.(nowhere, 1), true);
+  const atOnce = readFileSync(path, 'utf8');
+  assert.equal(sendLast(nowhere, 1), true);
+  const isTold = () => new ToldJournal(path, log).wasTold(STOP_CONTAINER, 'c', '10-a', 1);
+  const lines = readFileSync(path, 'utf8').slice(atOnce.length).split('\n');
+  assert.deepEqual(
+    lines.map((words) => words.split(' ')[0]),
+    ['untold', 'telling', 'told', ''],
+  );
+  assert.equal(isTold(), true);
+  writeFileSync(path, `${atOnce}${lines.slice(0, 2).join('\n')}\n`);
+  utimesSync(`${path}.mark`, 0, 1);
+  assert.equal(isTold(), false);
 });
 
 test('two plugins of one name are told once each', (t) => {
@@ -141,4 +219,65 @@ test('a broker that dies between asking and answering tells no plugin of a stop 
   await second.run(watcher('newcomer', 30));
   await second.dispatcher.notify(STOP_CONTAINER, subject);
   assert.deepEqual(told, ['quick c', 'hangs c', 'newcomer c']);
+});
+
+test('what is in the making when a broker dies is shown by the next one, and its end is told once', async (t) => {
+  const host = new FakeHost();
+  const seen: string[] = [];
+  const plugin = definePlugin({
+    name: 'a',
+    index: 10,
+    createContainer: (_, { id }) => {
+      seen.push(`create ${id}`);
+    },
+    synchronize: (pods, containers) => {
+      seen.push(`synchronize ${[...pods, ...containers].map(({ id }) => id).join(' ')}`);
+    },
+    stopContainer: (_, { id }) => {
+      seen.push(`stop ${id}`);
+    },
+    removeContainer: (_, { id }) => {
+      seen.push(`remove ${id}`);
+    },
+    stopPodSandbox: ({ id }) => {
+      seen.push(`stop ${id}`);
+    },
+  });
+  const first = await startTestBroker(t, {}, host);
+  await first.run(plugin);
+  await first.dispatcher.notify(RUN_POD_SANDBOX, { pod: pod('p') });
+  await first.dispatcher.adjustContainer(pod('p'), container('c'));
+  await first.dispatcher.adjustContainer(pod('p'), container('done'));
+  const done = { pod: pod('p'), container: container('done') };
+  await first.dispatcher.notify(REMOVE_CONTAINER, done);
+  await first[Symbol.asyncDispose]();
+
+  host.podsInMaking = [pod('p'), pod('q')];
+  host.containersInMaking = [container('c'), container('unheard')];
+  const second = await startTestBroker(t, {}, host, first.dir);
+  await second.untilCount(1);
+  for (const id of ['c', 'unheard', 'done']) {
+    const subject = { pod: pod('p'), container: container(id) };
+    await second.dispatcher.notify(STOP_CONTAINER, subject);
+    await second.dispatcher.notify(REMOVE_CONTAINER, subject);
+  }
+  await second.dispatcher.notify(STOP_POD_SANDBOX, { pod: pod('q') });
+  await second.dispatcher.notify(STOP_POD_SANDBOX, { pod: pod('p') });
+  await second[Symbol.asyncDispose]();
+
+  host.podsInMaking = [];
+  const third = await startTestBroker(t, {}, host, first.dir);
+  await third.untilCount(1);
+  assert.deepEqual(seen, [
+    'synchronize ',
+    'create c',
+    'create done',
+    'stop done',
+    'remove done',
+    'synchronize p c',
+    'stop c',
+    'remove c',
+    'stop p',
+    'synchronize ',
+  ]);
 });

@@ -1,8 +1,9 @@
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { messageOf } from '@gantry/errors';
+import { faultPoint, hasRoom, SendMark } from '@gantry/host';
 import { Event } from '@gantry/proto/nri';
 import type { Logger } from '@gantry/telemetry';
+import type { SendLastOn } from '../plugins/plugin.ts';
+import { JournalFile } from './journal-file.ts';
 
 const once: ReadonlySet<Event> = new Set([
   Event.STOP_CONTAINER,
@@ -14,32 +15,41 @@ const once: ReadonlySet<Event> = new Set([
 const mostLines = 8192;
 /** Of objects that are gone; a crash may bring a request of the last ones again. */
 const goneKept = 512;
+const atMostOnce =
+  'a stop or removal that nri-broker is killed in the midst of may be told to no plugin: no mark';
 
 /**
- * Which plugin has been told of which stop and removal, and which plugins are
- * connected: a file that the next broker reads. Each line is written before the
- * plugin is told, so that none is told twice, whatever is killed when. It need
- * not survive the host: neither do the pods.
+ * What plugins have been told of, which of them of which stop and removal, and
+ * which are connected: a file that the next broker reads. The last byte of a
+ * message is what tells, and of that byte a mark says whether it was sent: so the
+ * next broker knows, whatever is killed when, and tells each of them once.
  *
- *   told <event> <id> <plugin>     here <plugin>     gone <plugin>
+ *   made <id>                         plugins are about to be told of it
+ *   removed <id>
+ *   telling <event> <id> <plugin>     the byte is about to be sent
+ *   told <event> <id> <plugin>        it was
+ *   untold <event> <id> <plugin>      it did not understand
+ *   here <plugin>
+ *   gone <plugin>
  */
 export class ToldJournal implements Disposable {
-  readonly #path: string;
+  readonly #file: JournalFile;
+  readonly #markPath: string;
   readonly #log: Pick<Logger, 'warn'>;
+  readonly #made = new Set<string>();
   /** How many plugins of each name have been told, by event and object. */
   readonly #told = new Map<string, Map<string, number>>();
   readonly #here = new Map<string, number>();
-  readonly #awaited = new Map<string, number>();
-  #file: number | undefined;
-  #lines = 0;
+  readonly #awaited: Map<string, number>;
+  /** Made when it is first needed; without a mark where there can be none. */
+  #mark: { readonly mark?: SendMark } | undefined;
 
   constructor(path: string, log: Pick<Logger, 'warn'>) {
-    this.#path = path;
+    this.#file = new JournalFile(path, log);
+    this.#markPath = `${path}.mark`;
     this.#log = log;
     this.#read();
-    for (const [name, count] of this.#here) {
-      this.#awaited.set(name, count);
-    }
+    this.#awaited = new Map(this.#here);
     this.#rewrite();
   }
 
@@ -48,33 +58,77 @@ export class ToldJournal implements Disposable {
     return this.#awaited.size > 0;
   }
 
+  /** Ids of what plugins were told of, by an earlier broker too, and not of its removal. */
+  get madeIds(): Iterable<string> {
+    return this.#made;
+  }
+
+  made(id: string): void {
+    if (!this.#made.has(id)) {
+      this.#made.add(id);
+      this.#file.append(`made ${id}`);
+    }
+  }
+
+  removed(id: string): void {
+    if (this.#made.delete(id)) {
+      this.#file.append(`removed ${id}`);
+    }
+  }
+
   /** Whether the `nth` plugin of this name, 1 the first, has been told of this stop or removal; false for other events. */
   wasTold(event: Event, id: string, plugin: string, nth: number): boolean {
     return (this.#told.get(`${event} ${id}`)?.get(plugin) ?? 0) >= nth;
   }
 
   /**
-   * To be called right before the event is written to that plugin: a broker that
-   * is killed between the two has told it nothing, and the next one does not either.
+   * How the last byte of the message is to be sent, of a stop or removal; undefined
+   * for other events. It may be called once more, where the plugin has not
+   * understood and is told in another way. Where the file system keeps no access
+   * times, the note is made here and now: then it is told once at most.
    */
-  telling(event: Event, id: string, plugin: string, nth: number): void {
-    if (once.has(event) && !this.wasTold(event, id, plugin, nth)) {
-      this.#write(`told ${event} ${id} ${plugin}`);
-      this.#count(`${event} ${id}`, plugin);
+  telling(event: Event, id: string, plugin: string, nth: number): SendLastOn | undefined {
+    if (!once.has(event)) {
+      return undefined;
     }
+    this.#mark ??= this.#newMark();
+    const { mark } = this.#mark;
+    const object = `${event} ${id}`;
+    if (mark === undefined) {
+      this.#noteTold(object, plugin);
+      return undefined;
+    }
+    return (socket, byte) => {
+      if (!hasRoom(socket)) {
+        return false;
+      }
+      if (this.wasTold(event, id, plugin, nth)) {
+        this.#count(object, plugin, -1);
+        this.#file.append(`untold ${object} ${plugin}`);
+      }
+      mark.reset();
+      this.#file.append(`telling ${object} ${plugin}`);
+      faultPoint('told-journal:telling');
+      const isSent = sendOrReset(mark, socket, byte);
+      if (isSent) {
+        faultPoint('told-journal:sent');
+        this.#noteTold(object, plugin);
+      }
+      return isSent;
+    };
   }
 
   /** A plugin that comes back by itself when the broker does. */
   arrived(plugin: string): void {
     if (!take(this.#awaited, plugin)) {
       add(this.#here, plugin);
-      this.#write(`here ${plugin}`);
+      this.#file.append(`here ${plugin}`);
     }
   }
 
   left(plugin: string): void {
     if (take(this.#here, plugin)) {
-      this.#write(`gone ${plugin}`);
+      this.#file.append(`gone ${plugin}`);
     }
   }
 
@@ -90,7 +144,7 @@ export class ToldJournal implements Disposable {
 
   /** Keeps the file short: `isKnown` says which objects are not gone yet. */
   shorten(isKnown: (id: string) => boolean): void {
-    if (this.#lines < mostLines) {
+    if (this.#file.length < mostLines) {
       return;
     }
     const gone = [...this.#told.keys()].filter((key) => !isKnown(key.split(' ')[1] ?? ''));
@@ -101,67 +155,95 @@ export class ToldJournal implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (this.#file !== undefined) {
-      closeSync(this.#file);
-      this.#file = undefined;
-    }
+    this.#mark?.mark?.[Symbol.dispose]();
+    this.#mark = {};
+    this.#file[Symbol.dispose]();
   }
 
-  #count(key: string, plugin: string): void {
-    const plugins = this.#told.get(key) ?? new Map<string, number>();
-    add(plugins, plugin);
-    this.#told.set(key, plugins);
+  #newMark(): { mark?: SendMark } {
+    const file = this.#markPath;
+    try {
+      const mark = SendMark.make(file);
+      if (mark.isKept) {
+        return { mark };
+      }
+      mark[Symbol.dispose]();
+      this.#log.warn({ file, error: 'its file system keeps no access times' }, atMostOnce);
+    } catch (error) {
+      this.#log.warn({ file, error: messageOf(error) }, atMostOnce);
+    }
+    return {};
+  }
+
+  #noteTold(object: string, plugin: string): void {
+    this.#file.append(`told ${object} ${plugin}`);
+    this.#count(object, plugin, 1);
+  }
+
+  #count(object: string, plugin: string, change: 1 | -1): void {
+    const plugins = this.#told.get(object) ?? new Map<string, number>();
+    if (change === 1) {
+      add(plugins, plugin);
+    } else {
+      take(plugins, plugin);
+    }
+    this.#told.set(object, plugins);
   }
 
   #read(): void {
-    for (const line of readLines(this.#path)) {
-      const [what, ...words] = line.split(' ');
-      const [first = '', id = '', plugin = ''] = words;
-      if (what === 'told' && words.length === 3) {
-        this.#count(`${first} ${id}`, plugin);
-      } else if (what === 'here') {
-        add(this.#here, first);
-      } else if (what === 'gone') {
-        take(this.#here, first);
-      }
+    let telling: readonly [object: string, plugin: string] | undefined;
+    const readers: Record<string, (first: string, object: string, plugin: string) => void> = {
+      made: (id) => this.#made.add(id),
+      removed: (id) => this.#made.delete(id),
+      telling: (_, object, plugin) => {
+        telling = [object, plugin];
+      },
+      told: (_, object, plugin) => {
+        telling = undefined;
+        this.#count(object, plugin, 1);
+      },
+      untold: (_, object, plugin) => {
+        this.#count(object, plugin, -1);
+      },
+      here: (plugin) => {
+        add(this.#here, plugin);
+      },
+      gone: (plugin) => {
+        take(this.#here, plugin);
+      },
+    };
+    for (const line of this.#file.read()) {
+      const [what = '', first = '', id = '', plugin = ''] = line.split(' ');
+      readers[what]?.(first, `${first} ${id}`, plugin);
+    }
+    // Without a mark nobody knows: rather not at all than twice.
+    if (telling !== undefined && (SendMark.wasSent(this.#markPath) ?? true)) {
+      this.#count(...telling, 1);
     }
   }
 
   #rewrite(): void {
-    const lines = [
+    this.#file.replace([
+      ...[...this.#made].map((id) => `made ${id}`),
       ...linesOf(this.#here).map((name) => `here ${name}`),
       ...[...this.#told].flatMap(([key, plugins]) =>
         linesOf(plugins).map((name) => `told ${key} ${name}`),
       ),
-    ];
-    this.#quietly(() => {
-      mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
-      const file = openSync(`${this.#path}.new`, 'w', 0o600);
-      writeSync(file, lines.map((line) => `${line}\n`).join(''));
-      renameSync(`${this.#path}.new`, this.#path);
-      this[Symbol.dispose]();
-      this.#file = file;
-      this.#lines = lines.length;
-    });
+    ]);
   }
+}
 
-  #write(line: string): void {
-    this.#lines++;
-    this.#quietly(() => {
-      if (this.#file !== undefined) {
-        writeSync(this.#file, `${line}\n`);
-      }
-    });
-  }
-
-  /** A full disk must not keep plugins from being told. */
-  #quietly(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.#log.warn({ file: this.#path, error: messageOf(error) }, 'note what plugins know');
+/** What could not be sent is not to count as sent. */
+function sendOrReset(mark: SendMark, socket: number, byte: number): boolean {
+  let isSent = false;
+  try {
+    isSent = mark.send(socket, byte);
+  } finally {
+    if (!isSent) {
+      mark.reset();
     }
   }
+  return isSent;
 }
 
 function add(counts: Map<string, number>, name: string): void {
@@ -181,13 +263,4 @@ function take(counts: Map<string, number>, name: string): boolean {
 
 function linesOf(counts: ReadonlyMap<string, number>): string[] {
   return [...counts].flatMap(([name, count]) => Array<string>(count).fill(name));
-}
-
-/** Without a last one that a crash has cut off: it was not told yet. */
-function readLines(path: string): string[] {
-  try {
-    return readFileSync(path, 'utf8').split('\n').slice(0, -1);
-  } catch {
-    return [];
-  }
 }

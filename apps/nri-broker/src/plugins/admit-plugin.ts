@@ -1,11 +1,13 @@
 import type { Duplex } from 'node:stream';
 import { kindOf, messageOf, RuntimeError } from '@gantry/errors';
+import { descriptorOf } from '@gantry/host';
 import {
   checkPluginName,
   connections,
   eventsOf,
   Mux,
   type PluginName,
+  type SendLast,
   synchronizeParts,
 } from '@gantry/nri';
 import {
@@ -100,7 +102,16 @@ export async function admitPlugin(deps: AdmissionDeps, candidate: Candidate): Pr
   try {
     const name = await inTime(registration.promise, client, deps.registrationTimeoutMs);
     const origin = candidate.given === undefined ? 'external' : 'launched';
-    plugin = new Plugin({ name, origin, client, ...deps });
+    plugin = new Plugin({
+      name,
+      origin,
+      client,
+      writeLastApart: (frame, sendLast, done) => {
+        const send: SendLast = (byte) => sendLast(socketOf(candidate), byte);
+        mux.writeLastApart(connections.plugin, frame, send, done);
+      },
+      ...deps,
+    });
     await configure(plugin, candidate, deps);
     return plugin;
   } catch (error) {
@@ -110,6 +121,14 @@ export async function admitPlugin(deps: AdmissionDeps, candidate: Candidate): Pr
     }, lastWordMs).unref();
     throw error;
   }
+}
+
+function socketOf({ socket }: Candidate): number {
+  const descriptor = descriptorOf(socket);
+  if (descriptor === undefined) {
+    throw new RuntimeError('unavailable', 'its socket is closed');
+  }
+  return descriptor;
 }
 
 async function inTime(

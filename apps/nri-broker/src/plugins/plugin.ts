@@ -22,9 +22,18 @@ export interface PluginOptions {
   readonly name: PluginName;
   readonly origin: Origin;
   readonly client: TtrpcClient;
+  /** Writes a request whose last byte is sent apart. */
+  readonly writeLastApart: (
+    frame: Buffer,
+    sendLast: SendLastOn,
+    done: (error?: Error | null) => void,
+  ) => void;
   readonly requestTimeoutMs: number;
   readonly metrics: PluginMetrics;
 }
+
+/** Sends the last byte of a request on this socket, and notes that in the same moment; false where there is no room. */
+export type SendLastOn = (socket: number, byte: number) => boolean;
 
 /**
  * Of one message of a plugin: above what it takes to update all containers of a
@@ -88,18 +97,17 @@ export class Plugin {
   /**
    * Tells it of an event. Undefined when it has nothing to say: it does not know
    * the method, or is gone now. Throws `failed-precondition` with its name and
-   * words where it refuses. `sending` is called right before the event is written to
-   * it, so that a note of it and the event are as close as can be.
+   * words where it refuses. `sendLast` ties the event to a note of it.
    */
   async tell<M extends DescMethodUnary>(
     event: Event,
     method: M,
     request: MessageInitShape<M['input']> & { pod?: PodSandbox; container?: Container },
-    sending?: () => void,
+    sendLast?: SendLastOn,
   ): Promise<MessageShape<M['output']> | undefined> {
     if (!this.#missing.has(method.name)) {
       try {
-        return await this.#measured(event, () => this.ask(method, request, sending && { sending }));
+        return await this.#measured(event, () => this.ask(method, request, { sendLast }));
       } catch (error) {
         if (!isKind(error, 'unimplemented')) {
           return this.#refusedOr(undefined, event, error);
@@ -108,7 +116,7 @@ export class Plugin {
       }
     }
     if (stateChanges.has(event) && !this.#missing.has('StateChange')) {
-      await this.#tellStateChange(event, request, sending);
+      await this.#tellStateChange(event, request, sendLast);
     }
     return undefined;
   }
@@ -132,11 +140,19 @@ export class Plugin {
   ask<M extends DescMethodUnary>(
     method: M,
     request: MessageInitShape<M['input']>,
-    options?: Pick<CallOptions, 'timeoutMs' | 'sending'>,
+    {
+      timeoutMs = this.#options.requestTimeoutMs,
+      sendLast,
+    }: { readonly timeoutMs?: number; readonly sendLast?: SendLastOn | undefined } = {},
   ): Promise<MessageShape<M['output']>> {
-    const timeoutMs = options?.timeoutMs ?? this.#options.requestTimeoutMs;
-    return callMethod(this.#options.client, method, request, {
-      ...options,
+    const { client, writeLastApart } = this.#options;
+    const write: CallOptions['write'] =
+      sendLast &&
+      ((frame, done) => {
+        writeLastApart(frame, sendLast, done);
+      });
+    return callMethod(client, method, request, {
+      ...(write && { write }),
       timeoutMs,
       maxFields: maxMessageFields,
     });
@@ -145,12 +161,12 @@ export class Plugin {
   async #tellStateChange(
     event: Event,
     { pod, container }: { pod?: PodSandbox; container?: Container },
-    sending?: () => void,
+    sendLast?: SendLastOn,
   ): Promise<void> {
     const request = { event, ...(pod && { pod }), ...(container && { container }) };
     try {
       await this.#measured(event, () =>
-        this.ask(PluginService.method.stateChange, request, sending && { sending }),
+        this.ask(PluginService.method.stateChange, request, { sendLast }),
       );
     } catch (error) {
       if (isKind(error, 'unimplemented')) {

@@ -15,6 +15,7 @@ import {
 } from '../testing.ts';
 import { AskedPlugins } from './asked-plugins.ts';
 import { FakePluginBroker } from './fake-plugin-broker.ts';
+import { pluginSnapshot } from './plugin-snapshot.ts';
 
 interface Plugged {
   readonly node: Node;
@@ -210,6 +211,32 @@ test('a removal that a crash kept from plugins is told by the next instance, onc
   await third.service.reconciliation.finished;
   const removals = broker.told.filter((event) => event.startsWith('REMOVE'));
   assert.deepEqual(removals, ['REMOVE_CONTAINER main', 'REMOVE_POD_SANDBOX']);
+});
+
+test('a plugin that comes is shown what is in the making too, and what goes in that moment', async (t) => {
+  const { service, broker } = await startPlugged(t);
+  const podSandboxId = await runPod(service);
+  const containerId = await startContainer(service, podSandboxId);
+  const { records, paths } = service.world;
+  broker.isAway = true;
+  const made = createContainer(service, podSandboxId, 'slow').catch(messageOf);
+  await until(() => broker.missed.includes('CREATE_CONTAINER slow'));
+  const shown = await pluginSnapshot(records, paths, {
+    ids: async () => {
+      await service.call('removeContainer', { containerId });
+      return { stopping: [], stopped: [] };
+    },
+  });
+  assert.deepEqual(
+    shown.containers?.map(({ id }) => id),
+    [containerId],
+  );
+  assert.deepEqual(
+    shown.containersInMaking?.map(({ name }) => name),
+    ['slow'],
+  );
+  broker.isAway = false;
+  await made;
 });
 
 test('an exit that a crash kept from plugins is told by the next instance, once', async (t) => {

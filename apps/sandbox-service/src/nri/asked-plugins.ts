@@ -192,8 +192,7 @@ export class AskedPlugins implements Plugins {
     const applied = this.#wanted.connect(parts);
     return busHandlers(PluginHost, {
       snapshot: async () => {
-        const late = await this.#late.ids();
-        const snapshot = await pluginSnapshot(records, paths, late);
+        const snapshot = await pluginSnapshot(records, paths, this.#late);
         setImmediate(() => {
           this.#exits.catchUp();
           this.#late.deliver();

@@ -304,6 +304,18 @@ export declare type SnapshotResponse = Message<"gantry.nri.v1.SnapshotResponse">
    * @generated from field: repeated string stopped = 4;
    */
   stopped: string[];
+
+  /**
+   * Those in the making, of which plugins may have been told or not.
+   *
+   * @generated from field: repeated nri.pkg.api.v1alpha1.PodSandbox pods_in_making = 5;
+   */
+  podsInMaking: PodSandbox[];
+
+  /**
+   * @generated from field: repeated nri.pkg.api.v1alpha1.Container containers_in_making = 6;
+   */
+  containersInMaking: Container[];
 };
 
 /**

@@ -20,7 +20,7 @@ export async function nriPlugins(invocation: Invocation): Promise<void> {
   }
   invocation.out(
     table(
-      ['PLUGIN', 'ORIGIN', 'STATE', 'CALLS', 'FAILED', 'MEAN', 'SLOWEST', 'EVENTS', 'LAST ERROR'],
+      ['PLUGIN', 'ORIGIN', 'STATE', 'CALLS', 'FAILED', 'MEAN', 'SLOWEST', 'LAST ERROR', 'EVENTS'],
       answer.plugins.map(rowOf),
     ),
   );
@@ -47,7 +47,8 @@ function rowOf(plugin: PluginStatus): string[] {
     String(failures),
     `${meanMilliseconds.toFixed(1)}ms`,
     `${slowestMilliseconds.toFixed(1)}ms`,
+    plugin.lastError === '' ? '-' : `${plugin.lastError} (${agoNanos(plugin.lastErrorAtNanos)})`,
+    // Last: of a plugin that wants most of them they are wider than a terminal.
     events.length === allEvents ? 'all' : events.join(','),
-    plugin.lastError === '' ? '' : `${plugin.lastError} (${agoNanos(plugin.lastErrorAtNanos)})`,
   ];
 }

@@ -268,8 +268,9 @@ export class Dispatcher {
       const stop = event === Event.REMOVE_CONTAINER ? Event.STOP_CONTAINER : Event.STOP_POD_SANDBOX;
       updates = await this.#tellAll(stop, subject);
     }
-    if (this.#known.remove(id)) {
+    if (this.#known.has(id)) {
       await this.#tellAll(event, subject);
+      this.#known.remove(id);
       this.#deps.journal.shorten((other) => this.#known.has(other));
     }
     return updates;

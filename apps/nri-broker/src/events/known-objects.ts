@@ -61,10 +61,10 @@ export class KnownObjects {
     return this.#byId.get(id)?.state === 'created';
   }
 
-  /** True where plugins are to be told of the removal: once. */
-  remove(id: string): boolean {
+  /** Once plugins have been told of the removal. */
+  remove(id: string): void {
     this.#journal.removed(id);
-    return this.#byId.delete(id);
+    this.#byId.delete(id);
   }
 
   /**

@@ -281,3 +281,41 @@ test('what is in the making when a broker dies is shown by the next one, and its
     'synchronize ',
   ]);
 });
+
+test('a broker that dies in the midst of telling of a removal: the next one tells the rest of the plugins', async (t) => {
+  const host = new FakeHost();
+  const told: string[] = [];
+  const first = await startTestBroker(t, {}, host);
+  const never = new Promise<undefined>(() => undefined);
+  const remover = (name: string, index: number, answer?: Promise<undefined>) =>
+    definePlugin({
+      name,
+      index,
+      createContainer: () => undefined,
+      removeContainer: (_, { id }) => {
+        told.push(`${name} ${id}`);
+        return answer;
+      },
+    });
+  await first.run(remover('quick', 10));
+  await first.run(remover('hangs', 20, never));
+  await first.run(remover('last', 30));
+  const subject = { pod: pod('p'), container: container('c') };
+  await first.dispatcher.adjustContainer(subject.pod, subject.container);
+  const asked = first.dispatcher.notify(REMOVE_CONTAINER, subject).catch(() => undefined);
+  while (told.length < 2) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  // As by kill -9: what it notes once it ends is not to be seen.
+  const path = join(first.dir, 'state', 'told');
+  const journal = readFileSync(path);
+  await first[Symbol.asyncDispose]();
+  await asked;
+  writeFileSync(path, journal);
+
+  const second = await startTestBroker(t, {}, host, first.dir);
+  await second.untilCount(3);
+  await second.dispatcher.notify(REMOVE_CONTAINER, subject);
+  await second.dispatcher.notify(REMOVE_CONTAINER, subject);
+  assert.deepEqual(told, ['quick c', 'hangs c', 'last c']);
+});

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { busyboxImageName } from '@gantry/debian-image';
@@ -18,6 +18,7 @@ test("a person without crictl runs a pod with gantry's own commands", async () =
   const clean = await hostOf(stack);
   const podFile = join(stack.dir, 'pod.json');
   const containerFile = join(stack.dir, 'container.yaml');
+  const badFile = join(stack.dir, 'bad.yaml');
   await writeFile(
     podFile,
     JSON.stringify({
@@ -52,6 +53,16 @@ linux: {}
   for (const name of ['box', 'hand']) {
     assert.match(await stack.gantryOk('why', name), /nothing failed/);
   }
+  const config = await readFile(containerFile, 'utf8');
+  await writeFile(badFile, config.replace('name: box', 'name: bad').replace('sleep 1000', 'false'));
+  const bad = (await stack.gantryOk('create', pod, badFile, podFile)).trim();
+  await stack.gantryOk('start', bad);
+  await until(
+    'the pod says which of its containers ended badly',
+    () => stack.gantryOk('why', 'hand'),
+    (text) => /^ {2}container bad, .* is exited\n {4}why: .* exit code 1/m.test(text),
+  );
+  await stack.gantryOk('rm', bad);
   const failed = await stack.gantry('exec', container, 'sh', '-c', 'echo no >&2; exit 9');
   assert.deepEqual([failed.exitCode, failed.stderr], [9, 'no\n']);
   const inspected = JSON.parse(await stack.gantryOk('inspect', container)) as {

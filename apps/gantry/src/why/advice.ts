@@ -30,6 +30,10 @@ const rules: readonly (readonly [RegExp, string])[] = [
     /address already in use|port is already allocated/i,
     'another process has that port: choose another host port',
   ],
+  [
+    /^plugins: |it is at plugins$/,
+    'an NRI plugin has a say in it: ./gantry nri shows them, and how slow they are',
+  ],
   [/cgroup/i, 'look at the cgroup lines of ./gantry doctor'],
   [/exit code/i, 'what it wrote may say more: ./gantry logs ID'],
 ];

@@ -28,6 +28,13 @@ export interface Explanation {
     readonly oomKilled?: boolean;
   };
   readonly operations: readonly Operation[];
+  /** Of a pod. */
+  readonly containers?: readonly ContainerExplanation[];
+}
+
+interface ContainerExplanation extends Explanation {
+  /** Of one that is there. */
+  readonly name?: string;
 }
 
 /** Says in plain words how it is with a pod or container, what failed, and what to do. */
@@ -35,16 +42,51 @@ export function explanationText(explanation: Explanation): string {
   const { id, kind, phase, operations } = explanation;
   const what = `${kind === 'sandbox' ? 'pod' : kind} ${id.slice(0, 13)}`;
   const state = kind === 'gone' ? `${id.slice(0, 13)} is gone` : `${what} is ${phase ?? 'unknown'}`;
-  const trouble = troubleOf(explanation);
-  const help = trouble === undefined ? undefined : advice(trouble);
+  const troubles = [
+    ...troubleLines(troubleOf(explanation), '  '),
+    ...containersInTrouble(explanation).flatMap(containerLines),
+  ];
   return [
-    `${state}${trouble === undefined ? ': nothing failed' : ''}`,
-    ...(trouble === undefined ? [] : [`  why:    ${printable(trouble)}`]),
-    ...(help === undefined ? [] : [`  to do:  ${help}`]),
+    `${state}${troubles.length === 0 ? ': nothing failed' : ''}`,
+    ...troubles,
     '',
     ...operations.flatMap(operationLines),
     '',
   ].join('\n');
+}
+
+function troubleLines(trouble: string | undefined, indent: string): string[] {
+  if (trouble === undefined) {
+    return [];
+  }
+  const help = advice(trouble);
+  return [
+    `${indent}why:    ${printable(trouble)}`,
+    ...(help === undefined ? [] : [`${indent}to do:  ${help}`]),
+  ];
+}
+
+/** Those that are there, and the last that could not be made, unless one was made after it. */
+function containersInTrouble({ containers = [] }: Explanation): readonly ContainerExplanation[] {
+  const live = containers.filter(
+    (container) => container.kind !== 'gone' && troubleOf(container) !== undefined,
+  );
+  const makings = containers.flatMap((container) =>
+    container.operations
+      .filter(({ kind, outcome }) => kind === 'create-container' && outcome !== null)
+      .map(({ begunAt, outcome }) => ({ container, begunAt, outcome })),
+  );
+  const last = makings.toSorted((a, b) => (a.begunAt < b.begunAt ? -1 : 1)).at(-1);
+  return last === undefined || last.outcome === 'done' ? live : [...live, last.container];
+}
+
+function containerLines(container: ContainerExplanation): string[] {
+  const { id, kind, name = '', phase = 'unknown' } = container;
+  const what =
+    kind === 'gone'
+      ? `a container, ${id.slice(0, 13)}, came to nothing`
+      : `container ${printable(name)}, ${id.slice(0, 13)}, is ${phase}`;
+  return [`  ${what}`, ...troubleLines(troubleOf(container), '    ')];
 }
 
 /** The last thing that went wrong: a failed operation, or a bad end. */

@@ -87,3 +87,39 @@ test('there is advice for what is known, and none is made up', () => {
   assert.match(advice('cni ADD bridge: failed') ?? '', /network failed/);
   assert.equal(advice('the moon is full'), undefined);
 });
+
+const made = { ...operation, kind: 'create-container' };
+const pod = (...containers: NonNullable<Explanation['containers']>): Explanation => ({
+  id: 'b'.repeat(64),
+  kind: 'sandbox',
+  phase: 'ready',
+  operations: [],
+  containers,
+});
+
+test('a pod tells of its containers that are in trouble, and of no others', () => {
+  const fine = { ...healthy, name: 'fine' };
+  const hanging = { ...made, outcome: null, endedAt: null, trail: [{ step: 'plugins' }] };
+  const slow = { ...healthy, name: 'slow', phase: 'creating', operations: [hanging] };
+  assert.match(
+    explanationText(pod(fine, slow)),
+    /^pod b{13} is ready\n {2}container slow, a{13}, is creating\n {4}why: {4}create-container has not ended since .*: it is at plugins\n {4}to do: {2}an NRI plugin/,
+  );
+  const ended = { ...fine, name: 'bad', phase: 'exited', facts: { exitCode: 3 } };
+  assert.match(explanationText(pod(fine, ended)), /container bad, .* is exited\n.*exit code 3/);
+  assert.match(explanationText(pod(fine)), /^pod b{13} is ready: nothing failed\n/);
+});
+
+test('of containers that came to nothing a pod tells the last, until one is made', () => {
+  const begun = (hour: number) => ({ ...made, begunAt: `2026-11-22T${hour}:00:00.000Z` });
+  const gone = (error: string, hour: number) => ({
+    ...healthy,
+    kind: 'gone',
+    operations: [{ ...begun(hour), outcome: 'failed', error }],
+  });
+  const text = explanationText(pod(gone('first', 10), gone('second', 11)));
+  assert.match(text, /is ready\n {2}a container, a{13}, came to nothing\n {4}why: {4}second\n/);
+  assert.doesNotMatch(text, /first/);
+  const later = { ...healthy, operations: [begun(12)] };
+  assert.match(explanationText(pod(gone('first', 10), later)), /is ready: nothing failed/);
+});

@@ -130,6 +130,16 @@ export class Journal implements Disposable {
       .map(recordOf);
   }
 
+  /** The same of the containers of a pod, also of those that are gone. */
+  ofContainers(sandboxId: string): readonly OperationRecord[] {
+    return this.#store
+      .prepare<Row>(
+        `SELECT ${columns} FROM operations WHERE sandbox_id = ? AND object_id <> sandbox_id ORDER BY id`,
+      )
+      .all(sandboxId)
+      .map(recordOf);
+  }
+
   /** Ids of objects that operations were about and that begin with `prefix`, at most two. */
   objectsLike(prefix: string): readonly string[] {
     return this.#store

@@ -192,10 +192,14 @@ test('what was done to a pod can be asked for, also when it failed or is gone, a
   const failed = host.calls.find((call) => call.startsWith('roots.prepare'))?.split(' ')[1] ?? '';
   const explained = async (id: string) => {
     const [answer] = await ask(service, Diagnostics.method.explain, { id });
-    return JSON.parse((answer as { json: string }).json) as {
+    interface Explained {
       kind: string;
+      name?: string;
+      phase?: string;
       operations: { kind: string; outcome: string; error: string; trail: { step: string }[] }[];
-    };
+      containers?: Explained[];
+    }
+    return JSON.parse((answer as { json: string }).json) as Explained;
   };
   const { kind, operations } = await explained(failed.slice(0, 10));
   assert.equal(kind, 'gone');
@@ -214,6 +218,20 @@ test('what was done to a pod can be asked for, also when it failed or is gone, a
   const told = JSON.stringify(await explained(containerId));
   assert.match(told, /"phase":"created"/);
   assert.doesNotMatch(told, new RegExp(`TOKEN|${Buffer.from('hunter2').toString('base64')}`));
+  await assert.rejects(
+    service.call('createContainer', {
+      podSandboxId: sandbox,
+      config: { metadata: { name: 'none' }, image: { image: 'gone' } },
+    }),
+  );
+  const { containers = [] } = await explained(sandbox);
+  assert.deepEqual(
+    containers.map((one) => [one.kind, one.name, one.phase, one.operations.at(-1)?.outcome]),
+    [
+      ['container', 'main', 'created', 'done'],
+      ['gone', undefined, undefined, 'failed'],
+    ],
+  );
   await assert.rejects(explained('f'.repeat(64)), (error) => isKind(error, 'not-found'));
 });
 

@@ -6,7 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { duplexPair } from 'node:stream';
 import { type TestContext, test } from 'node:test';
+import { mountClassic } from './mount-syscalls.ts';
 import { descriptorOf, hasRoom, SendMark } from './send-mark.ts';
+import { unmount } from './unmount.ts';
+
+const noAtime = 1024; // MS_NOATIME
 
 function newDir(t: TestContext): string {
   const dir = mkdtempSync(join(tmpdir(), 'mark-'));
@@ -102,6 +106,19 @@ test('a new mark takes the place of an old one, and none is left half made', (t)
   assert.notEqual(statSync(path).ino, ino);
   assert.equal(statSync(path).mode & 0o777, 0o600);
   assert.throws(() => SendMark.make(join(path, 'below')), { code: 'ENOTDIR' });
+});
+
+test('where no access times are kept the mark says that it is of no use', {
+  skip: process.geteuid?.() === 0 ? false : 'needs root to mount',
+}, async (t) => {
+  const target = newDir(t);
+  mountClassic({ source: 'tmpfs', target, type: 'tmpfs', flags: noAtime, data: '' }, 'mount');
+  try {
+    using mark = SendMark.make(join(target, 'mark'));
+    assert.equal(mark.isKept, false);
+  } finally {
+    await unmount(target);
+  }
 });
 
 test('what is no socket, or is closed, has no descriptor', async (t) => {

@@ -315,3 +315,27 @@ test('one that can not be synchronised waits longer each time, and others do not
   assert.ok(performance.now() - startedAt > 900);
   assert.equal(broker.dispatcher.count, 1);
 });
+
+test('plugins that come under one name after the other leave the series of the last ones alone', async (t) => {
+  const broker = await startTestBroker(t);
+  const subject = { pod: pod('p'), container: container('c') };
+  await broker.dispatcher.adjustContainer(subject.pod, subject.container);
+  const stays = await broker.run(
+    definePlugin({ name: 'stays', index: 10, startContainer: () => undefined }),
+  );
+  for (let n = 0; n < 40; n++) {
+    const name = `fleeting-${n}`;
+    const plugin = await broker.run(
+      definePlugin({ name, index: 20, startContainer: () => undefined }),
+    );
+    await broker.dispatcher.notify(Event.START_CONTAINER, subject);
+    await plugin[Symbol.asyncDispose]();
+    await broker.untilCount(1);
+  }
+  const text = await broker.metrics.metrics();
+  const named = new Set(text.matchAll(/plugin="([^"]+)"/g).map(([, name]) => name));
+  assert.deepEqual(named.size, 1 + 32, [...named].join(' '));
+  assert.ok(named.has('10-stays') && named.has('20-fleeting-39') && !named.has('20-fleeting-0'));
+  assert.equal(broker.dispatcher.plugins.length, 1 + 32);
+  await stays[Symbol.asyncDispose]();
+});

@@ -46,11 +46,13 @@ export async function startBroker(deps: BrokerDeps): Promise<Broker> {
   const rules = config.default_validator;
   const turnedAway = new TurnedAway();
   const journal = new ToldJournal(join(deps.stateDir, 'told'), log);
+  const metrics = pluginMetrics(deps.metrics, () => dispatcher.count);
   const dispatcher = new Dispatcher({
     host,
     log,
     signal,
     journal,
+    forgotten: metrics.forget,
     syncTimeoutMs: config.plugin_sync_timeout_ms,
     validate: validateBy(rules.enabled ? defaultValidator(rules) : undefined),
   });
@@ -59,7 +61,7 @@ export async function startBroker(deps: BrokerDeps): Promise<Broker> {
     registrationTimeoutMs: config.plugin_registration_timeout_ms,
     requestTimeoutMs: config.plugin_request_timeout_ms,
     syncTimeoutMs: config.plugin_sync_timeout_ms,
-    metrics: pluginMetrics(deps.metrics, () => dispatcher.count),
+    metrics,
     log,
     update: (plugin, request, asked) => {
       const { update, evict } = request;

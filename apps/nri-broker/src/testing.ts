@@ -12,7 +12,7 @@ import {
   type PodSandbox,
   PodSandboxSchema,
 } from '@gantry/proto/nri';
-import { newRegistry } from '@gantry/telemetry';
+import { newRegistry, type Registry } from '@gantry/telemetry';
 import type { ContainerOwners } from './events/container-owners.ts';
 import type { PluginHost, Snapshot, WantedUpdates } from './ports.ts';
 import { type Broker, startBroker } from './start-broker.ts';
@@ -50,6 +50,7 @@ export interface TestBroker extends Broker {
   readonly host: FakeHost;
   readonly socket: string;
   readonly dir: string;
+  readonly metrics: Registry;
   readonly logged: { readonly message: string; readonly fields: object }[];
   /** Runs a plugin of the kit and waits until it is asked. */
   run(plugin: DefinedPlugin): Promise<RunningPlugin>;
@@ -108,6 +109,7 @@ export async function startTestBroker(
     host,
     socket,
     dir,
+    metrics,
     logged,
     untilCount,
     run: async (plugin) => {

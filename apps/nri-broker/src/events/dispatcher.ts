@@ -35,6 +35,8 @@ export interface DispatcherDeps {
   readonly validate: Validate;
   readonly journal: ToldJournal;
   readonly log: Pick<Logger, 'info' | 'warn'>;
+  /** Called with a name that no plugin has had for long. */
+  readonly forgotten: (plugin: string) => void;
   /** Aborts when the broker stops. */
   readonly signal: AbortSignal;
 }
@@ -259,7 +261,13 @@ export class Dispatcher {
     this.#plugins = this.#plugins.filter((other) => other !== plugin);
     // The last of each name: one that comes and goes is not to fill the list.
     const others = this.#gone.filter(({ fullName }) => fullName !== plugin.fullName);
-    this.#gone = [plugin, ...others].slice(0, goneShown);
+    const gone = [plugin, ...others];
+    this.#gone = gone.slice(0, goneShown);
+    for (const { fullName } of gone.slice(goneShown)) {
+      if (!this.#plugins.some((other) => other.fullName === fullName)) {
+        this.#deps.forgotten(fullName);
+      }
+    }
   }
 
   async #removed(event: Event, id: string, subject: Subject): Promise<Updates> {

@@ -35,6 +35,8 @@ export class PluginStats {
 
 export interface PluginMetrics {
   call(plugin: string, event: string, result: CallResult, seconds: number): void;
+  /** Of a name that has been gone for long: names that come and go are not to pile up. */
+  forget(plugin: string): void;
 }
 
 /** Series of this service; `count` says how many plugins there are now. */
@@ -60,10 +62,20 @@ export function pluginMetrics(registry: Registry, count: () => number): PluginMe
       this.set(count());
     },
   });
+  const labels = new Map<string, Map<string, { event: string; result: CallResult }>>();
   return {
     call: (plugin, event, result, duration) => {
       seconds.observe({ plugin, event }, duration);
       calls.inc({ plugin, event, result });
+      const known = labels.get(plugin) ?? new Map<string, { event: string; result: CallResult }>();
+      labels.set(plugin, known.set(`${event} ${result}`, { event, result }));
+    },
+    forget: (plugin) => {
+      for (const { event, result } of labels.get(plugin)?.values() ?? []) {
+        seconds.remove({ plugin, event });
+        calls.remove({ plugin, event, result });
+      }
+      labels.delete(plugin);
     },
   };
 }

@@ -52,7 +52,9 @@ export async function startBroker(deps: BrokerDeps): Promise<Broker> {
     log,
     signal,
     journal,
-    forgotten: metrics.forget,
+    forgotten: (plugin) => {
+      metrics.forget(plugin);
+    },
     syncTimeoutMs: config.plugin_sync_timeout_ms,
     validate: validateBy(rules.enabled ? defaultValidator(rules) : undefined),
   });

@@ -15,6 +15,7 @@ import {
   type Running,
   removePod,
   runPod,
+  runtime,
   shellContainer,
   startContainer,
   startGantry,
@@ -74,6 +75,31 @@ test('it can use its root, its memory and a volume that was relabelled', async (
   const { text, exitCode } = await execIn(container, 'sh', '-c', script);
   assert.equal(exitCode, 0, text);
   assert.equal(await readFile('/srv/vm/ours/new', 'utf8'), 'x\ny\nours');
+});
+
+/** What a shell line prints that has to do with `gantry exec`, from a terminal of its own where it is told so. */
+const gantryExec = (words: string, line = '$exec') =>
+  must('sh', '-c', `exec="/opt/gantry/gantry exec ${words}"; ${line}`);
+
+test('a command in it reads what it is sent, writes what it says, and has a terminal when asked for', async () => {
+  const { containerId } = container;
+  assert.equal(await gantryExec(`-i ${containerId} cat`, 'echo words | $exec'), 'words\n');
+  assert.equal(await gantryExec(`${containerId} cat /ours/file`), 'ours');
+  const typed = 'test -t 0 && test -t 1 && read word && echo got $word';
+  await writeFile('/root/typed', `/opt/gantry/gantry exec -it ${containerId} sh -c '${typed}'\n`);
+  const shown = await must('sh', '-c', 'echo word | script -qec "sh /root/typed" /dev/null');
+  assert.match(shown, /got word/);
+});
+
+test('a container with a terminal runs, and its words are in its log', async () => {
+  const config = shellContainer('tty', `test -t 1 && echo on a terminal; ${sleeps}`);
+  const { containerId } = await startContainer(pod, { ...config, tty: true, stdin: true });
+  await until(
+    'the log of the container',
+    () => readFile('/var/log/pods/enforced/tty.log', 'utf8').catch(String),
+    (log) => log.includes('on a terminal'),
+  );
+  await runtime().removeContainer({ containerId });
 });
 
 test('it can neither read nor write a volume that was not relabelled', async () => {

@@ -13,9 +13,18 @@ export interface Boot {
   readonly limitMs: number;
 }
 
+/** The kernel of the machine hangs on a processor: under emulation both may wait for each other for good. */
+export class LockedUp extends Error {
+  override readonly name = 'LockedUp';
+}
+
+/** It comes again every half minute; a host that was held up may recover from the first ones. */
+const lockup = /BUG: soft lockup - CPU#\d+ stuck for \d{3,}s/;
+
 /**
  * Boots the disk under software emulation, with no network beyond itself, until
- * it has powered off; the disk stays as it was. Rejects when it takes longer than `limitMs`.
+ * it has powered off; the disk stays as it was. Rejects when it takes longer than `limitMs`,
+ * and with `LockedUp`.
  */
 export async function boot({ disk, kernelArgs, onLine, limitMs }: Boot): Promise<void> {
   const machine = spawn(
@@ -43,12 +52,20 @@ export async function boot({ disk, kernelArgs, onLine, limitMs }: Boot): Promise
   const late = AbortSignal.timeout(limitMs);
   late.addEventListener('abort', stop);
   process.once('SIGTERM', stop).once('SIGINT', stop);
+  let lastWords: string | undefined;
   try {
     const exited = once(machine, 'exit');
     for await (const line of createInterface({ input: machine.stdout })) {
       onLine(line);
+      if (lockup.test(line)) {
+        lastWords = line;
+        stop();
+      }
     }
     const [code] = (await exited) as [number | null];
+    if (lastWords !== undefined) {
+      throw new LockedUp(`the kernel of the machine hangs: ${lastWords}`);
+    }
     if (late.aborted) {
       throw new Error(`the machine has not powered off after ${limitMs / 1000} s`);
     }

@@ -12,7 +12,7 @@ import { arch, argv, env, exit, getuid, stderr, stdout } from 'node:process';
 import { findTool } from '@gantry/host';
 import { buildCritest } from '../setup/critest.ts';
 import { buildTestImages } from '../setup/images.ts';
-import { boot } from './boot.ts';
+import { boot, LockedUp } from './boot.ts';
 import { buildDisk, type Disk } from './build-disk.ts';
 
 const repository = dirname(dirname(import.meta.dirname));
@@ -93,7 +93,17 @@ async function runTests(disk: Disk, name: Name): Promise<number> {
     }
   };
   const { lsm, tests } = boots[name];
-  await boot({ disk, kernelArgs: [lsm, `gantry.tests=${tests.join(',')}`], onLine, limitMs });
+  const machine = { disk, kernelArgs: [lsm, `gantry.tests=${tests.join(',')}`], onLine, limitMs };
+  try {
+    await boot(machine);
+  } catch (error) {
+    if (!(error instanceof LockedUp)) {
+      throw error;
+    }
+    // Nothing of it is kept. A second time it is no accident.
+    stdout.write(`vm: ${error.message}; booting with ${name} once more\n`);
+    await boot(machine);
+  }
   if (counts === undefined) {
     stderr.write(`vm: the machine with ${name} ended before its tests did\n`);
     return 1;

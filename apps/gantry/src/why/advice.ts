@@ -31,7 +31,7 @@ const rules: readonly (readonly [RegExp, string])[] = [
     'another process has that port: choose another host port',
   ],
   [
-    /^plugins: |it is at plugins$/,
+    /: plugins: |it is at plugins$/,
     'an NRI plugin has a say in it: ./gantry nri shows them, and how slow they are',
   ],
   [/cgroup/i, 'look at the cgroup lines of ./gantry doctor'],

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { completeConfig } from '@gantry/config';
 import { newRegistry } from '@gantry/telemetry';
 import { removeImage } from '../images/remove-image.ts';
@@ -30,8 +30,9 @@ const images = await openImages({
 let steps = 0;
 const done = (): void => {
   steps += 1;
-  // Beside the disk, where it is to be read whatever becomes of that.
-  writeFileSync(`${directory}/steps`, String(steps));
+  // Beside the disk, where it is to be read whatever becomes of that; never empty, for it may be stopped right here.
+  writeFileSync(`${directory}/steps.new`, String(steps));
+  renameSync(`${directory}/steps.new`, `${directory}/steps`);
   process.kill(process.pid, 'SIGSTOP');
 };
 const first = await images.puller.pull(`${repository}:v1`, { signal });

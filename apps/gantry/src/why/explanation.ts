@@ -77,7 +77,9 @@ function containersInTrouble({ containers = [] }: Explanation): readonly Contain
       .map(({ begunAt, outcome }) => ({ container, begunAt, outcome })),
   );
   const last = makings.toSorted((a, b) => (a.begunAt < b.begunAt ? -1 : 1)).at(-1);
-  return last === undefined || last.outcome === 'done' ? live : [...live, last.container];
+  const isFailed = last !== undefined && last.outcome !== 'done';
+  // One that is there still, as its undoing failed too, is among the live ones.
+  return isFailed && last.container.kind === 'gone' ? [...live, last.container] : live;
 }
 
 function containerLines(container: ContainerExplanation): string[] {

@@ -120,6 +120,8 @@ test('of containers that came to nothing a pod tells the last, until one is made
   const text = explanationText(pod(gone('first', 10), gone('second', 11)));
   assert.match(text, /is ready\n {2}a container, a{13}, came to nothing\n {4}why: {4}second\n/);
   assert.doesNotMatch(text, /first/);
+  const left = { ...gone('left over', 12), kind: 'container', name: 'half', phase: 'creating' };
+  assert.equal(explanationText(pod(left)).match(/left over/g)?.length, 1);
   const later = { ...healthy, operations: [begun(12)] };
   assert.match(explanationText(pod(gone('first', 10), later)), /is ready: nothing failed/);
 });
